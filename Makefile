@@ -1,0 +1,88 @@
+# Thin targets over meson. On a bare Debian 12 with make and gcc, `make run` and
+# `make test` install what is missing (that needs root), and say what it is.
+#   B=DIR            where to build (build); DIR-asan, DIR-fuzz, DIR-check too
+#   FUZZ_SECONDS=N   how long each fuzz target runs
+#   DESTDIR=, PREFIX=  as usual, for install
+B ?= build
+FUZZ_SECONDS ?= 30
+SOAK ?= 10000
+
+# $(call configure,DIR,OPTIONS): new, or again with these options.
+configure = if [ -e $(1)/build.ninja ]; then \
+		meson setup --reconfigure $(2) $(1) >/dev/null; \
+	else \
+		meson setup $(2) $(1); \
+	fi
+sanitize = -Db_sanitize=address,undefined -Db_lundef=false
+sources = $(wildcard src/*/*.[ch] include/davit/*.h fuzz/*.c bench/*.c)
+
+all: deps-build $(B)/build.ninja
+	@ninja -C $(B)
+
+$(B)/build.ninja: | deps-build
+	@$(call configure,$(B),)
+
+deps-%:
+	@tools/deps $(subst +, ,$*)
+
+run: deps-build+tour all
+	@tools/tour $(B)/davit
+
+# Everything runs twice, the second time under the sanitizers. The old logs go
+# first, so that a run that does not get as far counts as failed.
+test: deps-build+test
+	@rm -f $(B)/meson-logs/testlog.json $(B)-asan/meson-logs/testlog.json
+	@$(call configure,$(B),-Dtests=true)
+	@$(call configure,$(B)-asan,-Dtests=true $(sanitize))
+	ninja -C $(B)
+	ninja -C $(B)-asan
+	-meson test -C $(B) --no-rebuild --print-errorlogs
+	-meson test -C $(B)-asan --no-rebuild --print-errorlogs -t 5
+	@tools/summary $(B)/meson-logs/testlog.json \
+		$(B)-asan/meson-logs/testlog.json
+
+bench: deps-build+bench all
+	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/start
+	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/stdio
+
+# The whole-program test of that name, with more starts than `make test` does.
+soak: deps-build+test all
+	@DAVIT=$(abspath $(B))/davit LIBDAVIT=$(abspath $(B)) SRC=$(CURDIR) \
+		SOAK=$(SOAK) bats tests/soak.bats
+
+fuzz: deps-build+fuzz
+	@[ -e $(B)-fuzz/build.ninja ] || \
+		CC=clang meson setup -Dfuzz=true $(sanitize) $(B)-fuzz
+	@meson setup --reconfigure $(B)-fuzz >/dev/null
+	@ninja -C $(B)-fuzz
+	@set -e; for target in $(B)-fuzz/fuzz/*_fuzz; do \
+		name=$$(basename $$target _fuzz); \
+		found=$(B)-fuzz/corpus/$$name; \
+		mkdir -p $$found; \
+		echo "fuzz: $$name, $(FUZZ_SECONDS) s"; \
+		$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			-print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=$(B)-fuzz/$$name- \
+			$$found fuzz/corpus/$$name; \
+	done
+
+check: deps-build+test+check all
+	tools/check-layers
+	tools/check-size
+	clang-format --dry-run -Werror $(sources)
+	@$(call configure,$(B)-check,-Dtests=true -Dwerror=true \
+		-Dc_args=-fanalyzer)
+	ninja -C $(B)-check
+	echo $(filter %.c,$(filter-out %_test.c,$(sources))) | \
+		xargs -n 1 -P 2 clang-tidy -p $(B) --quiet
+
+install: all
+	@$(if $(PREFIX),meson configure --prefix=$(PREFIX) $(B))
+	meson install -C $(B)
+
+clean:
+	rm -rf $(B) $(B)-asan $(B)-fuzz $(B)-check
+
+# ninja does what can be done side by side; here the order counts.
+.NOTPARALLEL:
+.PHONY: all run test bench soak fuzz check install clean

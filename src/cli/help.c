@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/help.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "cli/verbs.h"
+
+enum { COLUMN = 28, WIDTH = 80, TEXT_MAX = 256 * 1024 };
+
+bool dv_opt_shown(const struct dv_opt *opt)
+{
+	return opt->help != NULL;
+}
+
+static void spaces(struct dv_buf *out, size_t n)
+{
+	while (n--)
+		dv_buf_putc(out, ' ');
+}
+
+void dv_help_wrap(struct dv_buf *out, const char *text, size_t at,
+		  size_t indent, size_t width)
+{
+	bool first = true;
+
+	while (*text) {
+		size_t len = strcspn(text, " ");
+
+		if (at < indent) {
+			spaces(out, indent - at);
+			at = indent;
+		}
+		if (!first && at + 1 + len > width) {
+			dv_buf_putc(out, '\n');
+			spaces(out, indent);
+			at = indent;
+		} else if (!first) {
+			dv_buf_putc(out, ' ');
+			at++;
+		}
+		dv_buf_put(out, text, len);
+		at += len;
+		first = false;
+		text += len;
+		text += strspn(text, " ");
+	}
+	dv_buf_putc(out, '\n');
+}
+
+static void put_option(struct dv_buf *out, const struct dv_opt *opt)
+{
+	size_t start = out->len;
+
+	if (opt->letter)
+		dv_buf_putf(out, "  -%c, ", opt->letter);
+	else
+		dv_buf_puts(out, "      ");
+	dv_buf_putf(out, "--%s", opt->name);
+	if (opt->arg)
+		dv_buf_putf(out, " %s", opt->arg);
+	if (out->len - start > COLUMN - 2) {
+		dv_buf_putc(out, '\n');
+		start = out->len;
+	}
+	dv_help_wrap(out, opt->help, out->len - start, COLUMN, WIDTH);
+}
+
+static void put_options(struct dv_buf *out, const struct dv_verb *verb)
+{
+	const struct dv_opt *opt;
+	const char *group = "";
+
+	for (size_t n = 0; (opt = dv_verb_opt(verb, n)); n++) {
+		if (!dv_opt_shown(opt))
+			continue;
+		if (strcmp(group, opt->group) != 0)
+			dv_buf_putf(out, "\n%s:\n", opt->group);
+		group = opt->group;
+		put_option(out, opt);
+	}
+}
+
+static int flush(int fd, struct dv_buf *out)
+{
+	int r = dv_buf_status(out);
+
+	return r < 0 ? r : dv_write_full(fd, out->data, out->len);
+}
+
+int dv_help_verb(const struct dv_verb *verb)
+{
+	dv_autobuf out = DV_BUF_INIT(TEXT_MAX);
+	const char *end = strstr(verb->prose, "\n\n");
+
+	dv_buf_putf(&out, "usage: davit %s%s%s\n\n", verb->name,
+		    *verb->args ? " " : "", verb->args);
+	/* The first paragraph; the man page has them all. */
+	if (*verb->prose) {
+		dv_autobuf first = DV_BUF_INIT(TEXT_MAX);
+
+		dv_buf_put(&first, verb->prose,
+			   end ? (size_t)(end - verb->prose) :
+				 strlen(verb->prose));
+		if (dv_buf_status(&first) == 0)
+			dv_help_wrap(&out, first.data, 0, 0, WIDTH);
+	}
+	put_options(&out, verb);
+	return flush(STDOUT_FILENO, &out);
+}
+
+static void put_verbs(struct dv_buf *out)
+{
+	const struct dv_verb *verb;
+
+	for (size_t n = 0; (verb = dv_verb_at(n)); n++) {
+		if (verb->hidden)
+			continue;
+		dv_buf_putf(out, "  davit %s", verb->name);
+		spaces(out, 12 - strlen(verb->name));
+		dv_buf_putf(out, "%s\n", verb->summary);
+	}
+}
+
+int dv_help_usage(int fd)
+{
+	dv_autobuf out = DV_BUF_INIT(TEXT_MAX);
+
+	dv_buf_puts(&out, "usage: davit VERB [OPTIONS] ...\n\n");
+	put_verbs(&out);
+	dv_buf_puts(&out, "\ndavit VERB --help explains one of them.\n");
+	return flush(fd, &out);
+}
+
+int dv_help_all(void)
+{
+	int r = dv_print("davit runs a command on the far side of an isolation "
+			 "boundary, and keeps\nhold of it.\n\n");
+
+	return r < 0 ? r : dv_help_usage(STDOUT_FILENO);
+}
+
+int dv_print(const char *text)
+{
+	return dv_write_full(STDOUT_FILENO, text, strlen(text));
+}

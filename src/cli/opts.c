@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/opts.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/def.h"
+
+enum { NAME_MAX_LEN = 40 };
+
+static int apply_help(void *target DV_UNUSED,
+		      const struct dv_opt *opt DV_UNUSED,
+		      const char *value DV_UNUSED, struct dv_err *err DV_UNUSED)
+{
+	return DV_OPTS_HELP;
+}
+
+const struct dv_opt dv_opts_common[] = {
+	{ .name = "help",
+	  .letter = 'h',
+	  .group = "Other",
+	  .help = "Print this help.",
+	  .apply = apply_help },
+};
+const size_t dv_n_opts_common = DV_ARRAY_LEN(dv_opts_common);
+
+const struct dv_opt *dv_verb_opt(const struct dv_verb *verb, size_t n)
+{
+	if (n < verb->n_opts)
+		return &verb->opts[n];
+	n -= verb->n_opts;
+	return n < dv_n_opts_common ? &dv_opts_common[n] : NULL;
+}
+
+static const char *opt_name_at(const void *table, size_t n)
+{
+	const struct dv_opt *opt = dv_verb_opt(table, n);
+
+	return opt ? opt->name : NULL;
+}
+
+static const struct dv_opt *find_long(const struct dv_verb *verb,
+				      const char *name, size_t len)
+{
+	const struct dv_opt *opt;
+
+	for (size_t n = 0; (opt = dv_verb_opt(verb, n)); n++)
+		if (!strncmp(opt->name, name, len) && !opt->name[len])
+			return opt;
+	return NULL;
+}
+
+static const struct dv_opt *find_letter(const struct dv_verb *verb, char letter)
+{
+	const struct dv_opt *opt;
+
+	for (size_t n = 0; (opt = dv_verb_opt(verb, n)); n++)
+		if (opt->letter == letter)
+			return opt;
+	return NULL;
+}
+
+/*
+ * How many letters have to be changed, added, removed or swapped with their
+ * neighbour. @rows: the line being filled and the two above it.
+ */
+static size_t distance(const char *a, const char *b)
+{
+	unsigned char rows[3][NAME_MAX_LEN + 1];
+	size_t la = strlen(a), lb = strlen(b);
+
+	if (la > NAME_MAX_LEN || lb > NAME_MAX_LEN)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= lb; j++)
+		rows[0][j] = (unsigned char)j;
+	for (size_t i = 1; i <= la; i++) {
+		unsigned char *row = rows[i % 3];
+		const unsigned char *up = rows[(i + 2) % 3];
+		const unsigned char *up2 = rows[(i + 1) % 3];
+
+		row[0] = (unsigned char)i;
+		for (size_t j = 1; j <= lb; j++) {
+			int best = up[j - 1] + (a[i - 1] != b[j - 1]);
+
+			best = dv_min(best, up[j] + 1);
+			best = dv_min(best, row[j - 1] + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+			    a[i - 2] == b[j - 1])
+				best = dv_min(best, up2[j - 2] + 1);
+			row[j] = (unsigned char)best;
+		}
+	}
+	return rows[la % 3][lb];
+}
+
+const char *dv_did_you_mean(const char *word,
+			    const char *(*name_at)(const void *table, size_t n),
+			    const void *table)
+{
+	size_t len = strlen(word);
+	size_t best = len < 4 ? 2 : 3; /* further away is a guess, not a hint */
+	const char *found = NULL, *name;
+
+	for (size_t n = 0; (name = name_at(table, n)); n++) {
+		size_t d = distance(word, name);
+
+		/* "env-f" is far from "env-file", but a start of it. */
+		if (len >= 2 && !strncmp(word, name, len))
+			d = 1;
+		if (d < best) {
+			best = d;
+			found = name;
+		}
+	}
+	return found;
+}
+
+static int unknown_long(const struct dv_verb *verb, const char *name,
+			size_t len, struct dv_err *err)
+{
+	char word[NAME_MAX_LEN + 1];
+	const char *near = NULL;
+
+	if (len <= NAME_MAX_LEN) {
+		memcpy(word, name, len);
+		word[len] = '\0';
+		near = dv_did_you_mean(word, opt_name_at, verb);
+	}
+	dv_err_set(err, EINVAL, DV_INVALID, "unknown option --%.*s",
+		   (int)dv_min(len, (size_t)200), name);
+	if (near)
+		dv_err_hint(err, "did you mean --%s?", near);
+	else
+		dv_err_hint(err, "davit %s --help lists the options",
+			    verb->name);
+	return -EINVAL;
+}
+
+static int apply(const struct dv_opt *opt, void *target, const char *value,
+		 struct dv_err *err)
+{
+	int r = opt->apply(target, opt, value, err);
+
+	return r < 0 ? dv_err_wrap(err, r, "--%s", opt->name) : r;
+}
+
+static int need_value(const struct dv_opt *opt, struct dv_err *err)
+{
+	dv_err_set(err, EINVAL, DV_INVALID, "option --%s needs a value",
+		   opt->name);
+	dv_err_hint(err, "--%s %s", opt->name, opt->arg);
+	return -EINVAL;
+}
+
+/* One word that starts with "--". @next is the word after it, or NULL. */
+static int parse_long(const struct dv_verb *verb, const char *word,
+		      const char *next, int *usedp, void *target,
+		      struct dv_err *err)
+{
+	size_t len = strcspn(word, "=");
+	const char *value = word[len] ? word + len + 1 : NULL;
+	const struct dv_opt *opt = find_long(verb, word, len);
+
+	if (!opt)
+		return unknown_long(verb, word, len, err);
+	if (!opt->arg && value)
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "option --%s takes no value", opt->name);
+	if (opt->arg && !value) {
+		if (!next)
+			return need_value(opt, err);
+		value = next;
+		*usedp = 2;
+	}
+	return apply(opt, target, value, err);
+}
+
+/* One word of letters, without its dash. */
+static int parse_letters(const struct dv_verb *verb, const char *word,
+			 const char *next, int *usedp, void *target,
+			 struct dv_err *err)
+{
+	for (const char *p = word; *p; p++) {
+		const struct dv_opt *opt = find_letter(verb, *p);
+		const char *value = NULL;
+		int r;
+
+		if (!opt) {
+			dv_err_set(err, EINVAL, DV_INVALID,
+				   "unknown option -%c", *p);
+			dv_err_hint(err, "davit %s --help lists the options",
+				    verb->name);
+			return -EINVAL;
+		}
+		if (opt->arg) {
+			value = p[1] ? p + 1 : next;
+			*usedp = p[1] ? 1 : 2;
+			if (!value)
+				return need_value(opt, err);
+		}
+		r = apply(opt, target, value, err);
+		if (r != 0 || opt->arg)
+			return r;
+	}
+	return 0;
+}
+
+int dv_opts_parse(const struct dv_verb *verb, int argc, char **argv,
+		  void *target, int *restp, struct dv_err *err)
+{
+	int i = 1, r;
+
+	while (i < argc && argv[i][0] == '-' && argv[i][1]) {
+		const char *word = argv[i];
+		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+		int used = 1;
+
+		if (!strcmp(word, "--")) {
+			i++;
+			break;
+		}
+		if (word[1] == '-')
+			r = parse_long(verb, word + 2, next, &used, target,
+				       err);
+		else
+			r = parse_letters(verb, word + 1, next, &used, target,
+					  err);
+		if (r != 0)
+			return r;
+		i += used;
+	}
+	*restp = i;
+	return 0;
+}

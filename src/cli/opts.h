@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Options: one table per verb. From this one table come parsing, --help, the
+ * man page and the shell completions.
+ *
+ * Parsing follows the GNU habits: -abc, -ofile, -o file, --long=value,
+ * --long value, and "--". Long names are not abbreviated, so that adding an
+ * option never changes what an old command line means. Options end at the first
+ * word that is none. Nothing here is kept between calls; any thread.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <davit/err.h>
+
+/* What a shell offers for the value of an option. */
+enum dv_complete {
+	DV_COMPLETE_NONE = 0,
+	DV_COMPLETE_FILE,
+	DV_COMPLETE_DIR,
+	DV_COMPLETE_WORDS, /* the words of dv_opt.words */
+	DV_COMPLETE_N
+};
+
+struct dv_opt;
+
+/* Positive result of an apply function: the user wants help, stop here. */
+enum { DV_OPTS_HELP = 1 };
+
+/*
+ * @target is the verb's own struct, @value is borrowed from argv and NULL for
+ * an option that takes none. Returns 0, DV_OPTS_HELP, or -errno with @err
+ * filled; the parser puts the option in front of the message.
+ */
+typedef int dv_opt_fn(void *target, const struct dv_opt *opt,
+		      const char *value, struct dv_err *err);
+
+struct dv_opt {
+	const char *name;  /* without dashes */
+	char letter;	   /* 0 = none */
+	const char *arg;   /* name of the value; NULL = takes none */
+	const char *group; /* heading it is listed under */
+	const char *help;  /* whole sentences, one paragraph */
+	dv_opt_fn *apply;
+	int which; /* for @apply, where it serves several options */
+	enum dv_complete complete;
+	const char *words; /* "none host" */
+};
+
+struct dv_verb {
+	const char *name;
+	const char *args;    /* after "davit NAME", for the synopsis */
+	const char *summary; /* half a sentence */
+	const char *prose;   /* paragraphs, separated by an empty line */
+	const struct dv_opt *opts;
+	size_t n_opts;
+	int usage_status; /* exit status of wrong usage: 125 or 2 */
+	bool command;	  /* what follows the options is a command line */
+	bool hidden;
+	/* @argv[0] is the verb. Returns the exit status. */
+	int (*main)(const struct dv_verb *verb, int argc, char **argv);
+};
+
+/* The options that every verb has. Static. */
+extern const struct dv_opt dv_opts_common[];
+extern const size_t dv_n_opts_common;
+
+/* The n-th option of @verb, the common ones last; NULL past the end. */
+const struct dv_opt *dv_verb_opt(const struct dv_verb *verb, size_t n);
+
+/*
+ * Parse argv[1..argc-1]. Returns 0 with *restp = index of the first word that
+ * is no option, DV_OPTS_HELP, or -EINVAL and what an apply function returned.
+ */
+int dv_opts_parse(const struct dv_verb *verb, int argc, char **argv,
+		  void *target, int *restp, struct dv_err *err);
+
+/*
+ * The one of @names that @word was probably meant to be, or NULL. @names is a
+ * callback so that tables of any kind can be searched.
+ */
+const char *dv_did_you_mean(const char *word,
+			    const char *(*name_at)(const void *table, size_t n),
+			    const void *table);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/def.h"
+#include "base/fd.h"
+#include "base/fmt.h"
+#include "base/json.h"
+
+enum { LINE_MAX_LEN = 4096 };
+
+static bool colors(void)
+{
+	const char *no = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	if ((no && *no) || (term && !strcmp(term, "dumb")))
+		return false;
+	return isatty(STDERR_FILENO);
+}
+
+/* One write: lines of several processes on one stderr do not mix. */
+static void say(struct dv_buf *out)
+{
+	if (dv_buf_status(out) == 0)
+		dv_write_full(STDERR_FILENO, out->data, out->len);
+}
+
+static void report_json(const struct dv_err *err, int status,
+			struct dv_buf *out)
+{
+	struct dv_json j = DV_JSON_INIT(out);
+
+	dv_json_open(&j, NULL, '{');
+	dv_json_open(&j, "error", '{');
+	dv_json_str(&j, "code", dv_code_name(err->code));
+	dv_json_str(&j, "step", dv_step_name(err->step));
+	dv_json_i64(&j, "errno", err->sys);
+	dv_json_str(&j, "message", err->msg);
+	dv_json_str(&j, "hint", err->hint);
+	dv_json_i64(&j, "exit", status);
+	dv_json_close(&j, '}');
+	dv_json_close(&j, '}');
+	dv_buf_putc(out, '\n');
+}
+
+int dv_report(const struct dv_err *err, bool json, int status)
+{
+	dv_autobuf out = DV_BUF_INIT(LINE_MAX_LEN);
+
+	if (json) {
+		report_json(err, status, &out);
+	} else {
+		dv_buf_putf(&out, "davit: %s\n", err->msg);
+		if (err->hint[0])
+			dv_buf_putf(&out, "hint: %s\n", err->hint);
+	}
+	say(&out);
+	return status;
+}
+
+static void note(bool dim, const char *fmt, va_list ap)
+{
+	dv_autobuf out = DV_BUF_INIT(LINE_MAX_LEN);
+	char text[1024];
+
+	dv_vfmt(text, sizeof(text), fmt, ap);
+	dv_buf_putf(&out, "%sdavit: %s%s\n", dim ? "\033[2m" : "", text,
+		    dim ? "\033[0m" : "");
+	say(&out);
+}
+
+void dv_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note(false, fmt, ap);
+	va_end(ap);
+}
+
+void dv_note_dim(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	va_start(ap, fmt);
+	note(colors(), fmt, ap);
+	va_end(ap);
+}
+
+int dv_report_start_status(const struct dv_err *err)
+{
+	if (err->step == DV_STEP_LOOKUP)
+		return 127;
+	return err->step == DV_STEP_EXEC ? 126 : 125;
+}
+
+static void timing_row(struct dv_buf *out, const char *name, unsigned int times,
+		       int64_t step_ns, uint64_t at_ns)
+{
+	size_t start = out->len;
+
+	dv_buf_putf(out, "  %s", name);
+	if (times > 1)
+		dv_buf_putf(out, " (%u)", times);
+	while (dv_buf_status(out) == 0 && out->len - start < 22)
+		dv_buf_putc(out, ' ');
+	dv_buf_putf(out, " %8lld %10llu\n", (long long)(step_ns / 1000),
+		    (unsigned long long)(at_ns / 1000));
+}
+
+/* Steps of the same name in a row, such as mounts, share a line. */
+void dv_report_timing(const struct dv_run *run)
+{
+	dv_autobuf out = DV_BUF_INIT(LINE_MAX_LEN);
+	uint64_t at = 0, next_at = 0, before = 0;
+	const char *name = NULL, *next = NULL;
+	unsigned int times = 0;
+	size_t n = 0;
+	bool more;
+
+	dv_buf_puts(&out, "davit: timing             step us   total us\n");
+	do {
+		more = dv_run_timing(run, n++, &next, &next_at) == 0;
+		if (name && (!more || strcmp(name, next) != 0)) {
+			timing_row(&out, name, times, (int64_t)(at - before),
+				   at);
+			before = at;
+			times = 0;
+		}
+		name = next;
+		at = next_at;
+		times++;
+	} while (more);
+	say(&out);
+}
+
+int dv_report_exit(int fd, const struct dv_exit *exit, const char *id)
+{
+	dv_autobuf out = DV_BUF_INIT(LINE_MAX_LEN);
+	dv_autofree char *json = dv_exit_json(exit, id);
+
+	if (!json)
+		return -ENOMEM;
+	dv_buf_putf(&out, "%s\n", json);
+	if (dv_buf_status(&out) < 0)
+		return dv_buf_status(&out);
+	return dv_write_full(fd, out.data, out.len);
+}
+
+static void sink_write(struct dv_log_sink *sink DV_UNUSED, enum dv_level level,
+		       const char *line)
+{
+	static const char *const names[] = { "error", "warn", "info", "debug",
+					     "trace" };
+
+	static_assert(DV_ARRAY_LEN(names) == DV_LOG_N, "one name per level");
+	dv_note("%s: %s", names[level], line);
+}
+
+struct dv_log_sink *dv_report_sink(void)
+{
+	static struct dv_log_sink sink = { .fn = sink_write };
+	const char *word = getenv("DAVIT_LOG");
+	int level = word ? dv_log_parse_level(word) : -EINVAL;
+
+	if (level < 0)
+		return NULL;
+	sink.level = (enum dv_level)level;
+	return &sink;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * What the options of `davit run` say: most go straight into the spec, the
+ * rest is for this command alone.
+ */
+#include <stdbool.h>
+
+#include <davit/run.h>
+
+#include "cli/opts.h"
+
+enum dv_auto { DV_AUTO = 0, DV_YES, DV_NO };
+
+/* How long a relayed stream is read once the command has ended. */
+enum { DV_DRAIN_EXIT = 0, DV_DRAIN_EOF = -1 }; /* else ms */
+enum { DV_DRAIN_DEFAULT_MS = 2000 };
+
+struct run_args {
+	struct dv_spec *spec; /* owned */
+	bool json, quiet, timing;
+	enum dv_auto tty;
+	int drain_ms;
+	bool container, has_rootfs;
+	/* Borrowed from argv; NULL = not asked for. */
+	const char *record, *log, *pidfile;
+	int record_fd; /* "fd:N", or -1 */
+	int info_fd;   /* -1 = none */
+};
+
+/* The options in the order in which help and man show them. Static. */
+extern const struct dv_opt dv_run_opts[];
+extern const size_t dv_n_run_opts;
+
+/* Defaults and an empty spec. Returns 0 or -ENOMEM. */
+int dv_run_args_init(struct run_args *args);
+/* Idempotent. */
+void dv_run_args_free(struct run_args *args);
+
+/* Wrong combinations. Returns 0 or -EINVAL. */
+int dv_run_args_check(const struct run_args *args, struct dv_err *err);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The three standard streams of one run: which are handed over, which are
+ * relayed, and when all that was written has arrived. See man davit-run,
+ * STREAMS. One thread; the struct does not move while it is started.
+ */
+#include <stdbool.h>
+
+#include <davit/run.h>
+
+#include "cli/out_log.h"
+#include "cli/relay.h"
+#include "cli/run_args.h"
+
+struct dv_streams {
+	bool tty[3];	/* of the caller */
+	bool relayed[3];
+	bool pty;
+	int master; /* a duplicate, for the window size; owned, -1 */
+	int drain_ms;
+	bool ended; /* the command has */
+	struct dv_relay relay[3]; /* with a pty, only 0 and 1 */
+	struct dv_timer drain;
+	struct out_log log;
+	const char *log_path; /* borrowed, NULL = no log */
+};
+
+/* Decide, open the log, and tell the spec. On failure nothing is open. */
+int dv_streams_plan(struct dv_streams *s, const struct run_args *args,
+		    struct dv_err *err);
+/* The run was started: take its ends and begin. */
+int dv_streams_start(struct dv_streams *s, struct dv_run *run,
+		     struct dv_err *err);
+/* The command has ended: only what is left is read, as --drain says. */
+void dv_streams_ended(struct dv_streams *s, struct dv_loop *loop);
+/* Take what is there, wait no longer. */
+void dv_streams_hurry(struct dv_streams *s);
+/* True when nothing more will arrive. */
+bool dv_streams_done(const struct dv_streams *s);
+/* The window of the caller has another size. */
+void dv_streams_resize(struct dv_streams *s);
+/* Reading a terminal from the background would stop us. */
+void dv_streams_foreground(struct dv_streams *s);
+/* Close everything; says what a log has lost. Idempotent. */
+void dv_streams_close(struct dv_streams *s);

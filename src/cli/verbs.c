@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/verbs.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/def.h"
+#include "cli/gen.h"
+#include "cli/help.h"
+#include "cli/report.h"
+#include "cli/run_args.h"
+#include "cli/version.h"
+
+/* Parse the options of a verb that has none but --help. */
+static int no_options(const struct dv_verb *verb, int argc, char **argv,
+		      int *restp)
+{
+	struct dv_err err = DV_ERR_INIT;
+	int r = dv_opts_parse(verb, argc, argv, NULL, restp, &err);
+
+	if (r == DV_OPTS_HELP)
+		return dv_help_verb(verb) < 0 ? 1 : -1;
+	return r < 0 ? dv_report(&err, false, verb->usage_status) : 0;
+}
+
+static const char *verb_name_at(const void *table DV_UNUSED, size_t n)
+{
+	const struct dv_verb *verb = dv_verb_at(n);
+
+	return verb ? verb->name : NULL;
+}
+
+static int unknown_verb(const char *name, int status)
+{
+	struct dv_err err = DV_ERR_INIT;
+	const char *near = dv_did_you_mean(name, verb_name_at, NULL);
+
+	dv_err_set(&err, EINVAL, DV_INVALID, "there is no verb \"%.100s\"",
+		   name);
+	if (near)
+		dv_err_hint(&err, "did you mean davit %s?", near);
+	else
+		dv_err_hint(&err, "davit help lists them; to run a command: "
+				  "davit run -- %.60s",
+			    name);
+	return dv_report(&err, false, status);
+}
+
+static int help_main(const struct dv_verb *verb, int argc, char **argv)
+{
+	int rest = 1, r = no_options(verb, argc, argv, &rest);
+	const struct dv_verb *about;
+
+	if (r != 0)
+		return r < 0 ? 0 : r;
+	if (rest >= argc)
+		return dv_help_all() < 0;
+	about = dv_verb_find(argv[rest]);
+	if (!about)
+		return unknown_verb(argv[rest], 2);
+	return dv_help_verb(about) < 0;
+}
+
+static int version_main(const struct dv_verb *verb, int argc, char **argv)
+{
+	int rest = 1, r = no_options(verb, argc, argv, &rest);
+
+	if (r != 0)
+		return r < 0 ? 0 : r;
+	return dv_print("davit " DV_VERSION "\n") < 0;
+}
+
+static int gen_main(const struct dv_verb *verb, int argc, char **argv)
+{
+	int rest = 1, r = no_options(verb, argc, argv, &rest);
+
+	if (r != 0)
+		return r < 0 ? 0 : r;
+	return dv_gen(argc - rest, argv + rest);
+}
+
+static const struct dv_verb *table(size_t *np)
+{
+	static struct dv_verb verbs[] = {
+		{ .name = "run",
+		  .args = "[OPTIONS] [--] CMD [ARG...]",
+		  .summary = "run a command in a new sandbox",
+		  .prose = dv_prose_run,
+		  .opts = dv_run_opts,
+		  .usage_status = 125,
+		  .command = true,
+		  .main = dv_run_main },
+		{ .name = "doctor",
+		  .args = "[OPTIONS]",
+		  .summary = "show what this machine can and cannot do",
+		  .prose = dv_prose_doctor,
+		  .opts = dv_doctor_opts,
+		  .usage_status = 2,
+		  .main = dv_doctor_main },
+		{ .name = "help",
+		  .args = "[VERB]",
+		  .summary = "explain davit or one verb",
+		  .prose = dv_prose_help,
+		  .usage_status = 2,
+		  .main = help_main },
+		{ .name = "version",
+		  .args = "",
+		  .summary = "print the version",
+		  .prose = dv_prose_version,
+		  .usage_status = 2,
+		  .main = version_main },
+		{ .name = "__gen",
+		  .args = "man [VERB]|bash|zsh|fish",
+		  .summary = "write man pages and completions",
+		  .prose = "",
+		  .usage_status = 2,
+		  .hidden = true,
+		  .main = gen_main },
+	};
+
+	/* The lengths of tables in other files are no constants in C. */
+	verbs[0].n_opts = dv_n_run_opts;
+	verbs[1].n_opts = dv_n_doctor_opts;
+	*np = DV_ARRAY_LEN(verbs);
+	return verbs;
+}
+
+const struct dv_verb *dv_verb_at(size_t n)
+{
+	size_t count;
+	const struct dv_verb *verbs = table(&count);
+
+	return n < count ? &verbs[n] : NULL;
+}
+
+const struct dv_verb *dv_verb_find(const char *name)
+{
+	const struct dv_verb *verb;
+
+	for (size_t n = 0; (verb = dv_verb_at(n)); n++)
+		if (!strcmp(verb->name, name))
+			return verb;
+	return NULL;
+}
+
+static int unknown_option(const char *word)
+{
+	struct dv_err err = DV_ERR_INIT;
+
+	dv_err_set(&err, EINVAL, DV_INVALID, "unknown option %.100s", word);
+	dv_err_hint(&err, "options come after the verb: davit run %.60s ...",
+		    word);
+	return dv_report(&err, false, 2);
+}
+
+int dv_verbs_main(int argc, char **argv)
+{
+	const struct dv_verb *verb;
+	const char *word = argc > 1 ? argv[1] : NULL;
+
+	if (!word) {
+		dv_help_usage(STDERR_FILENO);
+		return 2;
+	}
+	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+		word = "help";
+	else if (!strcmp(word, "--version") || !strcmp(word, "-V"))
+		word = "version";
+	else if (word[0] == '-')
+		return unknown_option(word);
+	verb = dv_verb_find(word);
+	if (!verb)
+		return unknown_verb(word, 2);
+	return verb->main(verb, argc - 1, argv + 1);
+}

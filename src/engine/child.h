@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * What runs between fork and exec. Only async-signal-safe calls: the parent may
+ * have had threads that held locks. Everything that needs memory was prepared
+ * by the parent. A failure is written to err_fd as one struct dv_err; if the
+ * exec happens, err_fd closes without a byte.
+ */
+#include <stddef.h>
+
+#include "davit/err.h"
+#include "engine/ctl.h"
+#include "wire/plan.pb.h"
+
+/* All borrowed; prepared by the parent. */
+struct dv_launch {
+	const dv_Process *process;
+	char **argv, **envp; /* NULL-terminated copies of the plan's */
+	const char *path;    /* PATH of the child; directories to look in */
+	const int *fds;	     /* the descriptors that the plan names by index */
+	size_t n_fds;
+	int err_fd;
+	int tty_sock; /* the pty's master goes there; -1 without terminal */
+	struct dv_ctl *ctl;
+};
+
+/* Follow the plan and execute the command; signals are blocked and default. */
+_Noreturn void dv_child_exec(struct dv_launch *l);
+
+/* Report @err on @err_fd and end. */
+_Noreturn void dv_child_fail(int err_fd, const struct dv_err *err);
+
+/* End a forked child: flush what coverage and sanitizers hold, then _exit. */
+_Noreturn void dv_child_end(int status);
+
+/* Dispositions to default, ignored ones too (an exec would keep those). */
+void dv_child_reset_signals(void);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/mount_target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/fmt.h"
+#include "base/path.h"
+
+/* The last component of a clean path; its parent's length in *@dir_len. */
+static const char *last_part(const char *path, size_t *dir_len)
+{
+	const char *slash = strrchr(path, '/');
+
+	*dir_len = slash ? (size_t)(slash - path) : 0;
+	return slash ? slash + 1 : path;
+}
+
+static int fail(struct dv_err *err, int r, const char *path)
+{
+	if (r == -EROFS || r == -EACCES)
+		dv_err_hint(err, "the directory is missing in a read-only "
+				 "root: create it there, or use an overlay");
+	return dv_err_sys(err, -r, "create %s", path);
+}
+
+/*
+ * The directory that holds @path's last component, made level by level: a
+ * prefix that exists is found by one openat2(), so the usual case is one call.
+ */
+static int open_parent(int root, const char *path, struct dv_err *err)
+{
+	char part[PATH_MAX];
+	size_t len = strlen(path), n;
+	int fd = -1, r;
+
+	if (len >= sizeof(part))
+		return dv_err_sys(err, ENAMETOOLONG, "path %s", path);
+	last_part(path, &n);
+	memcpy(part, path, n);
+	part[n] = '\0';
+	fd = dv_open_in_root(root, n ? part : "/",
+			     O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (fd != -ENOENT)
+		return fd < 0 ? dv_err_sys(err, -fd, "open %s", part) : fd;
+	for (size_t i = 1; i <= n; i++) {
+		if (path[i] != '/' && i != n)
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		r = dv_target_open(root, part, true, err);
+		if (r < 0)
+			return r;
+		dv_close(fd);
+		fd = r;
+	}
+	return fd;
+}
+
+/* One level: @name in @parent, as directory or file. */
+static int make_one(int parent, const char *name, bool dir)
+{
+	int fd;
+
+	if (dir)
+		return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
+	fd = openat(parent, name,
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	dv_close(fd);
+	return 0;
+}
+
+int dv_target_open(int root, const char *path, bool dir, struct dv_err *err)
+{
+	dv_autofd int parent = -1;
+	size_t dir_len;
+	int fd, r;
+
+	fd = dv_open_in_root(root, path,
+			     O_PATH | O_CLOEXEC | (dir ? O_DIRECTORY : 0), 0);
+	if (fd >= 0)
+		return fd;
+	if (fd != -ENOENT)
+		return dv_err_sys(err, -fd, "open %s", path);
+	const char *name = last_part(path, &dir_len);
+	if (dir_len == 0) { /* directly below the root: no parent to find */
+		r = make_one(root, name, dir);
+	} else {
+		parent = open_parent(root, path, err);
+		if (parent < 0)
+			return parent;
+		r = make_one(parent, name, dir);
+	}
+	if (r < 0 && r != -EEXIST)
+		return fail(err, r, path);
+	fd = dv_open_in_root(root, path, O_PATH | O_CLOEXEC, 0);
+	return fd < 0 ? fail(err, fd, path) : fd;
+}
+
+int dv_target_symlink(int root, const char *path, const char *text,
+		      struct dv_err *err)
+{
+	dv_autofd int parent = open_parent(root, path, err);
+	size_t dir_len;
+
+	if (parent < 0)
+		return parent;
+	if (symlinkat(text, parent, last_part(path, &dir_len)) < 0 &&
+	    errno != EEXIST)
+		return fail(err, -errno, path);
+	return 0;
+}
+
+int dv_target_chmod(int fd, mode_t mode)
+{
+	char name[32];
+
+	/* fchmodat2() is newer than what we support; this works everywhere
+	 * that has the host's /proc, and we still have it here. */
+	dv_fmt(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return chmod(name, mode);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/pty.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+/* In a running sandbox /dev belongs to the workload: make sure it is a pty. */
+static int open_master(struct dv_err *err)
+{
+	struct statfs fs;
+	int unlock = 0, fd;
+
+	fd = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return dv_err_sys(err, errno, "open /dev/pts/ptmx");
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC) {
+		dv_close(fd);
+		return dv_err_set(err, ENOTTY, DV_PRECONDITION,
+				  "/dev/pts/ptmx is not a terminal device");
+	}
+	if (ioctl(fd, TIOCSPTLCK, &unlock) < 0) {
+		int e = errno;
+
+		dv_close(fd);
+		return dv_err_sys(err, e, "unlock pty");
+	}
+	return fd;
+}
+
+static int open_slave(const dv_Process *p, int master, struct dv_err *err)
+{
+	struct winsize size = {
+		.ws_row = (unsigned short)p->rows,
+		.ws_col = (unsigned short)p->cols,
+	};
+	int fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		return dv_err_sys(err, errno, "open pty");
+	if (p->rows && ioctl(fd, TIOCSWINSZ, &size) < 0)
+		return dv_err_sys(err, errno, "set terminal size");
+	if (p->has_ids && fchown(fd, p->ids.uid, (gid_t)-1) < 0)
+		return dv_err_sys(err, errno, "give pty to uid %u",
+				  p->ids.uid);
+	return fd;
+}
+
+/* A plan may keep one of the three apart, stderr in a file for example. */
+static bool is_placed(const dv_Process *p, int fd)
+{
+	for (pb_size_t i = 0; i < p->fds_count; i++)
+		if ((int)p->fds[i].target == fd)
+			return true;
+	return false;
+}
+
+int dv_pty_become_terminal(const dv_Process *p, int sock, struct dv_err *err)
+{
+	dv_autofd int master = open_master(err);
+	int slave, r;
+
+	if (master < 0)
+		return master;
+	slave = open_slave(p, master, err);
+	if (slave < 0)
+		return slave;
+	r = dv_send_fd(sock, master);
+	if (r < 0)
+		return dv_err_sys(err, -r, "hand over pty");
+	if (ioctl(slave, TIOCSCTTY, 0) < 0)
+		return dv_err_sys(err, errno, "set controlling terminal");
+	for (int fd = 0; fd <= 2; fd++)
+		if (!is_placed(p, fd) && dup2(slave, fd) < 0)
+			return dv_err_sys(err, errno, "descriptor %d", fd);
+	return 0;
+}

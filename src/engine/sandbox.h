@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The keeper's side of the engine: a sandbox (its namespaces, held by an init)
+ * and the processes placed in it. Every process is the caller's direct child.
+ *
+ * Starting has two halves, so that a loop need not block: dv_proc_begin() forks
+ * and returns at once; dv_proc_finish() is called when proc->err_fd is
+ * readable, and says whether the exec happened. Signals are blocked only inside
+ * a call. Nothing here is thread-safe except on different objects.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "davit/err.h"
+#include "engine/cgroup.h"
+#include "engine/ctl.h"
+#include "wire/plan.pb.h"
+
+struct dv_sandbox {
+	pid_t init_pid; /* 0 = none */
+	int init_pidfd;
+	int lifeline;	/* write end: the sandbox lives as long as it is open */
+	int ready;	/* EOF when the namespaces are complete; -1 = they are */
+	int err_fd;	/* init's report, as a process's err_fd */
+	int ns_flags;	/* the namespaces that are entered, CLONE_NEW* */
+	bool cgroup_ns; /* every process makes its own, in its group */
+	/* The root that the first process still has to build; borrowed from
+	 * dv_sandbox_start() until the first dv_proc_finish() succeeded. */
+	const dv_Isolation *unbuilt;
+	struct dv_ctl *ctl;
+};
+
+#define DV_SANDBOX_INIT \
+	{ 0, -1, -1, -1, -1, 0, false, NULL, NULL }
+
+/*
+ * Start the init of @iso (borrowed until the first process runs). Returns as
+ * soon as it can work on its own: its failure is reported by the first
+ * dv_proc_finish(). On failure nothing is left.
+ */
+int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
+		     bool timing, struct dv_err *err);
+
+/* SIGKILL to init, and so to everything in it. Its pidfd tells when. */
+int dv_sandbox_kill(struct dv_sandbox *sb);
+
+/*
+ * Reap init, which must be dying: blocks until the last process of the
+ * namespace is gone. The caller has reaped its own children in it before, or
+ * it would wait for ever. Idempotent.
+ */
+void dv_sandbox_reap(struct dv_sandbox *sb);
+
+/* Kill, reap, release. Idempotent. */
+void dv_sandbox_free(struct dv_sandbox *sb);
+
+struct dv_proc {
+	pid_t pid; /* 0 = none */
+	int pidfd;
+	int tty;    /* master of its pty, or -1; owned */
+	int err_fd; /* while it is being started */
+	pid_t helper_pid;
+	int helper_pidfd;
+	int tty_sock;
+	struct dv_ctl *ctl;
+	bool own_ctl;
+};
+
+#define DV_PROC_INIT \
+	{ 0, -1, -1, -1, 0, -1, -1, NULL, false }
+
+/*
+ * Fork @p into @sb (NULL: a plain child without isolation). @fds (borrowed, the
+ * child gets duplicates) are what p->fds name by index. @cg: the groups it
+ * joins, may be NULL. Returns 0; the outcome comes by dv_proc_finish().
+ */
+int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
+		  const dv_Process *p, const int *fds, size_t n_fds,
+		  const struct dv_cgroup *cg, struct dv_err *err);
+
+/*
+ * When err_fd is readable (or blocking until it is): 0 the command was
+ * executed, < 0 it was not, @err says why and the process is reaped. Init's own
+ * failure is found here, too.
+ */
+int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
+		   struct dv_err *err);
+
+/* Reap without blocking: 0 with @info and @usage filled, -EAGAIN not yet. */
+int dv_proc_reap(struct dv_proc *proc, siginfo_t *info, struct rusage *usage);
+
+/* Kill and reap what is left; release. Idempotent. */
+void dv_proc_free(struct dv_proc *proc);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/def.h"
+#include "base/fd.h"
+#include "engine/seccomp_cache.h"
+#include "engine/seccomp_json.h"
+
+/* Written by seccomp_gen.c from seccomp_policy.h. */
+static const struct sock_filter default_filter[] = {
+#include "engine/seccomp_default.inc"
+};
+
+const struct sock_filter *dv_seccomp_default(size_t *n_insns)
+{
+	*n_insns = DV_ARRAY_LEN(default_filter);
+	return default_filter;
+}
+
+static int read_profile(const char *path, char **jsonp, size_t *lenp,
+			struct dv_err *err)
+{
+	int r = dv_read_file(AT_FDCWD, path, DV_SJSON_LEN_MAX, jsonp, lenp);
+
+	if (r == -EFBIG)
+		return dv_err_set(err, EFBIG, DV_INVALID,
+				  "%s: larger than %d bytes", path,
+				  DV_SJSON_LEN_MAX);
+	return r < 0 ? dv_err_sys(err, -r, "%s", path) : 0;
+}
+
+/* Appends to @bpf: from the cache, or compiled and then stored there. */
+static int get_filter(const char *path, const char *json, size_t len,
+		      uint64_t caps, const char *cache_dir, struct dv_buf *bpf,
+		      struct dv_err *err)
+{
+	size_t start = bpf->len;
+	struct dv_sc_key key;
+	int r;
+
+	if (!cache_dir)
+		return dv_seccomp_compile(path, json, len, caps, bpf, err);
+	dv_sc_key(&key, json, len, caps);
+	if (dv_sc_cache_load(cache_dir, &key, bpf))
+		return 0;
+	r = dv_seccomp_compile(path, json, len, caps, bpf, err);
+	if (r == 0)
+		dv_sc_cache_store(cache_dir, &key, bpf->data + start,
+				  bpf->len - start);
+	return r;
+}
+
+int dv_seccomp_profile(const char *path, uint64_t caps, const char *cache_dir,
+		       struct dv_buf *bpf, struct dv_err *err)
+{
+	dv_autofree char *json = NULL;
+	size_t len = 0;
+	int r = read_profile(path, &json, &len, err);
+
+	if (r == 0)
+		r = get_filter(path, json, len, caps, cache_dir, bpf, err);
+	if (r == 0)
+		return 0;
+	dv_err_step(err, r, DV_STEP_CONFIG);
+	return dv_err_wrap(err, r, "seccomp profile");
+}

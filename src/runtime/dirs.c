@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/dirs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+
+static int fail(struct dv_err *err, int r, const char *what, const char *path)
+{
+	if (r == -EACCES || r == -EROFS || r == -EPERM)
+		dv_err_hint(err, "set DAVIT_RUNDIR to a directory that you "
+				 "can write to");
+	return dv_err_step(err, dv_err_sys(err, -r, "%s %s", what, path),
+			   DV_STEP_STATE);
+}
+
+/* An environment variable that counts: set, absolute. */
+static const char *env_dir(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v && v[0] == '/' ? v : NULL;
+}
+
+int dv_statedir(char *out, size_t size, struct dv_err *err)
+{
+	const char *own = env_dir("DAVIT_STATEDIR");
+	const char *xdg = env_dir("XDG_STATE_HOME");
+	const char *home = env_dir("HOME");
+	int r;
+
+	if (own)
+		r = dv_path_join(out, size, own, "");
+	else if (geteuid() == 0)
+		r = dv_path_join(out, size, "/var/lib/davit", "");
+	else if (xdg)
+		r = dv_path_join(out, size, xdg, "davit");
+	else if (home)
+		r = dv_path_join(out, size, home, ".local/state/davit");
+	else
+		r = -ENOENT;
+	return r < 0 ? fail(err, r, "find", "the state directory") : 0;
+}
+
+int dv_rundir(char *out, size_t size, struct dv_err *err)
+{
+	const char *own = env_dir("DAVIT_RUNDIR");
+	const char *xdg = env_dir("XDG_RUNTIME_DIR");
+	char state[PATH_MAX];
+	int r;
+
+	if (own)
+		r = dv_path_join(out, size, own, "");
+	else if (geteuid() == 0)
+		r = dv_path_join(out, size, "/run/davit", "");
+	else if (xdg)
+		r = dv_path_join(out, size, xdg, "davit");
+	else if ((r = dv_statedir(state, sizeof(state), err)) < 0)
+		return r;
+	else
+		r = dv_path_join(out, size, state, "run");
+	return r < 0 ? fail(err, r, "find", "the run directory") : 0;
+}
+
+/* Ours and closed to others, or somebody could put things in our way. */
+static int open_base(const char *path, struct dv_err *err)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) {
+		int r = dv_mkdir_p(path, 0700);
+
+		if (r < 0)
+			return fail(err, r, "create", path);
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return fail(err, -errno, "open", path);
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+	    !(st.st_mode & 022))
+		return fd;
+	dv_close(fd);
+	dv_err_hint(err, "it must belong to you and be writable by nobody "
+			 "else");
+	return dv_err_step(err,
+			   dv_err_set(err, EACCES, DV_DENIED,
+				      "run directory %s is not private", path),
+			   DV_STEP_STATE);
+}
+
+static int take_lock(int dirfd)
+{
+	int fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	int r = dv_fd_lock(fd);
+	if (r < 0) {
+		dv_close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int dv_home_name(struct dv_home *home, struct dv_err *err)
+{
+	int r;
+
+	*home = (struct dv_home)DV_HOME_INIT;
+	r = dv_rundir(home->base, sizeof(home->base), err);
+	if (r < 0)
+		return r;
+	dv_random_id(home->id);
+	r = dv_path_join(home->path, sizeof(home->path), home->base, home->id);
+	return r < 0 ? fail(err, r, "path", home->base) : 0;
+}
+
+int dv_home_create(struct dv_home *home, struct dv_err *err)
+{
+	char tmp[DV_ID_LEN + 2];
+	dv_autofd int base = open_base(home->base, err);
+	int r;
+
+	if (base < 0)
+		return base;
+	snprintf(tmp, sizeof(tmp), ".%s", home->id);
+	if (mkdirat(base, tmp, 0700) < 0)
+		return fail(err, -errno, "create", home->path);
+	home->dirfd = openat(base, tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = home->dirfd < 0 ? -errno : 0;
+	if (r == 0)
+		home->lock = r = take_lock(home->dirfd);
+	if (r >= 0 && renameat(base, tmp, base, home->id) < 0)
+		r = -errno;
+	if (r < 0) {
+		fail(err, r, "create", home->path);
+		dv_remove_tree(base, tmp);
+		dv_home_remove(home);
+		return r;
+	}
+	return 0;
+}
+
+int dv_home_write(const struct dv_home *home, const char *name,
+		  const void *data, size_t len)
+{
+	return dv_replace_file(home->dirfd, name, data, len, 0600);
+}
+
+void dv_home_remove(struct dv_home *home)
+{
+	if (home->dirfd >= 0) {
+		/* The usual files by name: a listing costs more than these. */
+		unlinkat(home->dirfd, "state.json", 0);
+		unlinkat(home->dirfd, "groups", 0);
+		unlinkat(home->dirfd, "lock", 0);
+		if (rmdir(home->path) < 0 && errno == ENOTEMPTY)
+			dv_remove_tree(AT_FDCWD, home->path);
+	}
+	dv_home_release(home);
+}
+
+void dv_home_release(struct dv_home *home)
+{
+	dv_close(home->dirfd);
+	dv_close(home->lock);
+	*home = (struct dv_home)DV_HOME_INIT;
+}

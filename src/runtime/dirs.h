@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * RUNDIR and STATEDIR: one directory per sandbox in each.
+ *
+ * RUNDIR/<id> (0700) holds `lock` (locked by the keeper: held means alive),
+ * `groups` (the control groups it made, for whoever cleans up after a killed
+ * keeper) and `state.json`. It is also where the sandbox builds its root, in a
+ * mount namespace of its own. Nothing here is fsynced.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/random.h"
+#include "davit/err.h"
+
+/* $DAVIT_RUNDIR, /run/davit, $XDG_RUNTIME_DIR/davit, or below the state. */
+int dv_rundir(char *out, size_t size, struct dv_err *err);
+/* $DAVIT_STATEDIR, /var/lib/davit, $XDG_STATE_HOME/davit, ~/.local/state. */
+int dv_statedir(char *out, size_t size, struct dv_err *err);
+
+struct dv_home {
+	char id[DV_ID_LEN + 1];
+	char base[200]; /* RUNDIR */
+	char path[220]; /* RUNDIR/<id> */
+	int dirfd;	/* of path */
+	int lock;
+};
+
+#define DV_HOME_INIT { .dirfd = -1, .lock = -1 }
+
+/* Choose an id and with it the paths; nothing is made yet. */
+int dv_home_name(struct dv_home *home, struct dv_err *err);
+/*
+ * Make the directory that was named, locked. It appears under its name only
+ * when the lock is held. RUNDIR itself must be ours and closed to others.
+ */
+int dv_home_create(struct dv_home *home, struct dv_err *err);
+/* Replace a file in it; 0 or -errno. */
+int dv_home_write(const struct dv_home *home, const char *name,
+		  const void *data, size_t len);
+/* Remove it and all that is in it; release the lock. Idempotent. */
+void dv_home_remove(struct dv_home *home);
+
+/* Release the lock, leave the directory to the sweeper. Idempotent. */
+void dv_home_release(struct dv_home *home);
+
+/*
+ * Clean up after keepers that were killed: every directory in @rundir whose
+ * lock is free. What is still leaving (busy groups) stays for the next time.
+ * Errors are not reported: this is somebody else's dirt.
+ */
+void dv_home_sweep(const char *rundir);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The inside of a dv_run: one sandbox and its command, from start to record.
+ *
+ *   CREATING -> RUNNING -> STOPPING -> EXITED
+ *
+ * The command's exit does not end the run: what it left behind in the sandbox
+ * is killed, and the run has exited when init, which goes last, is reaped.
+ */
+#include "davit/run.h"
+#include "engine/sandbox.h"
+#include "runtime/dirs.h"
+#include "runtime/planner.h"
+
+struct dv_run {
+	struct dv_loop *loop;
+	bool own_loop;
+	enum dv_state state;
+	char id[DV_ID_LEN + 1]; /* outlives its directory */
+	struct dv_home home;
+	struct dv_cgroup cg;
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	bool groups_left; /* they did not empty in time */
+	int groups_fd; /* where new control groups are noted, while starting */
+	int parent_end[3];
+	int stop_signal, stop_timeout_ms;
+	enum dv_ended_by asked; /* why we ended it; DV_ENDED_EXIT = we did not */
+	struct dv_src main_src, init_src;
+	struct dv_timer limit, grace;
+	struct dv_defer late; /* tells waiters that came after the exit */
+	struct dv_waiter *waiters;
+	struct dv_exit exit;
+	uint64_t started_ns; /* monotonic */
+	uint64_t begun_ns;   /* monotonic, when start was called */
+	bool timing;
+	struct dv_mark marks[DV_CTL_MARKS_MAX];
+	size_t n_marks;
+	char *missing; /* owned, never NULL */
+	char describe[256];
+};
+
+/* run_exit.c */
+/* The command ended or the sandbox must go; called by the loop. */
+void dv_run_on_main(struct dv_src *src, uint32_t events);
+void dv_run_on_init(struct dv_src *src, uint32_t events);
+/* Kill everything, reap, and release what the kernel holds for us. */
+void dv_run_teardown(struct dv_run *run);
+/* Fill run->exit.* that is known only at the very end, tell the waiters. */
+void dv_run_set_state(struct dv_run *run, enum dv_state to);
+/* Stop signal, then SIGKILL after the grace; @why goes into the record. */
+void dv_run_end(struct dv_run *run, enum dv_ended_by why);

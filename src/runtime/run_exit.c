@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/def.h"
+#include "base/fd.h"
+#include "engine/sys.h"
+#include "runtime/run.h"
+
+/* How long a group of killed processes may take to empty; the rest is swept. */
+enum { GROUPS_TIMEOUT_MS = 2000 };
+
+static const uint8_t next_states[] = {
+	[DV_STATE_CREATING] = DV_BIT(DV_STATE_RUNNING) |
+			      DV_BIT(DV_STATE_EXITED),
+	[DV_STATE_RUNNING] = DV_BIT(DV_STATE_PAUSED) |
+			     DV_BIT(DV_STATE_STOPPING) |
+			     DV_BIT(DV_STATE_EXITED),
+	[DV_STATE_PAUSED] = DV_BIT(DV_STATE_RUNNING) |
+			    DV_BIT(DV_STATE_STOPPING) |
+			    DV_BIT(DV_STATE_EXITED),
+	[DV_STATE_STOPPING] = DV_BIT(DV_STATE_EXITED),
+	[DV_STATE_EXITED] = 0,
+};
+static_assert(sizeof(next_states) == DV_STATE_N, "one row per state");
+
+void dv_run_set_state(struct dv_run *run, enum dv_state to)
+{
+	dv_assert(next_states[run->state] & DV_BIT(to));
+	run->state = to;
+}
+
+static void record_status(struct dv_exit *e, const siginfo_t *info,
+			  const struct rusage *u)
+{
+	bool signalled = info->si_code != CLD_EXITED;
+
+	e->signal = signalled ? info->si_status : 0;
+	e->code = signalled ? 128 + info->si_status : info->si_status;
+	e->core = info->si_code == CLD_DUMPED;
+	e->user_us = (uint64_t)u->ru_utime.tv_sec * 1000000 +
+		     (uint64_t)u->ru_utime.tv_usec;
+	e->system_us = (uint64_t)u->ru_stime.tv_sec * 1000000 +
+		       (uint64_t)u->ru_stime.tv_usec;
+	e->max_rss_kib = (uint64_t)u->ru_maxrss;
+	e->minor_faults = (uint64_t)u->ru_minflt;
+	e->major_faults = (uint64_t)u->ru_majflt;
+	e->voluntary_cs = (uint64_t)u->ru_nvcsw;
+	e->involuntary_cs = (uint64_t)u->ru_nivcsw;
+}
+
+/* The counters go with the groups: read them before each attempt. */
+static int try_remove_groups(struct dv_run *run)
+{
+	struct dv_cgroup_usage usage = { 0 };
+	struct dv_exit *e = &run->exit;
+
+	if (run->cg.n_dirs > 0) {
+		dv_cgroup_usage(&run->cg, &usage);
+		e->oom = usage.oom_kills > 0;
+		e->pids_refused = usage.pids_refused;
+		e->pids_limited = usage.pids_refused > 0;
+	}
+	return dv_cgroup_remove(&run->cg);
+}
+
+static void record_end(struct dv_run *run)
+{
+	struct dv_exit *e = &run->exit;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	e->exited_unix_ns = (uint64_t)ts.tv_sec * 1000000000u +
+			    (uint64_t)ts.tv_nsec;
+	e->wall_ns = dv_now_ns() - run->started_ns;
+	if (run->asked != DV_ENDED_EXIT)
+		e->ended_by = run->asked;
+	else if (e->oom && e->signal == SIGKILL)
+		e->ended_by = DV_ENDED_OOM;
+	else
+		e->ended_by = e->signal ? DV_ENDED_SIGNAL : DV_ENDED_EXIT;
+}
+
+static void tell_waiters(struct dv_run *run)
+{
+	while (run->waiters) {
+		struct dv_waiter *w = run->waiters;
+
+		dv_waiter_del(w);
+		w->fn(w, &run->exit);
+	}
+}
+
+static void on_late(struct dv_defer *defer)
+{
+	struct dv_run *run = dv_container_of(defer, struct dv_run, late);
+
+	if (run->state == DV_STATE_EXITED)
+		tell_waiters(run);
+}
+
+/*
+ * Groups of killed processes empty a moment after they were reaped. Block for
+ * that moment: cgroup.events has no event for every kernel's last reference.
+ */
+static void remove_groups(struct dv_run *run)
+{
+	uint64_t until = dv_now_ns() + GROUPS_TIMEOUT_MS * UINT64_C(1000000);
+	struct timespec pause = { 0, 500000 };
+
+	while (try_remove_groups(run) == -EBUSY) {
+		if (dv_now_ns() > until) {
+			dv_cgroup_release(&run->cg);
+			run->groups_left = true;
+			return;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* The command first: init cannot end while a child of ours is a zombie there. */
+static void reap_main(struct dv_run *run)
+{
+	siginfo_t info;
+	struct rusage usage;
+
+	if (dv_proc_reap(&run->proc, &info, &usage) < 0)
+		return;
+	dv_src_del(&run->main_src);
+	record_status(&run->exit, &info, &usage);
+}
+
+static void finish(struct dv_run *run)
+{
+	dv_timer_stop(&run->limit);
+	dv_timer_stop(&run->grace);
+	dv_sandbox_free(&run->sb);
+	if (run->cg.n_dirs > 0)
+		remove_groups(run);
+	record_end(run);
+	/* Groups that are left are noted there, for the sweeper. */
+	if (run->groups_left)
+		dv_home_release(&run->home);
+	else
+		dv_home_remove(&run->home);
+	dv_run_set_state(run, DV_STATE_EXITED);
+	dv_defer_add(run->loop, &run->late, on_late);
+}
+
+void dv_run_on_main(struct dv_src *src, uint32_t events)
+{
+	struct dv_run *run = dv_container_of(src, struct dv_run, main_src);
+
+	(void)events;
+	reap_main(run);
+	if (run->proc.pid)
+		return;
+	/* What the command left behind goes with it; init's end tells. */
+	dv_sandbox_kill(&run->sb);
+	if (run->state != DV_STATE_STOPPING)
+		dv_run_set_state(run, DV_STATE_STOPPING);
+	/* While the kernel takes the namespaces down; groups are empty already
+	 * unless the command left something behind. */
+	if (try_remove_groups(run) == 0)
+		dv_home_remove(&run->home);
+}
+
+void dv_run_on_init(struct dv_src *src, uint32_t events)
+{
+	struct dv_run *run = dv_container_of(src, struct dv_run, init_src);
+	siginfo_t info;
+	struct rusage usage;
+
+	(void)events;
+	dv_src_del(src);
+	/* Init was killed under a running command: it was killed, too. */
+	if (run->proc.pid &&
+	    dv_sys_wait(run->proc.pidfd, 0, &info, &usage) == 0) {
+		run->proc.pid = 0;
+		dv_src_del(&run->main_src);
+		record_status(&run->exit, &info, &usage);
+	}
+	finish(run);
+}
+
+static void on_grace(struct dv_timer *timer)
+{
+	struct dv_run *run = dv_container_of(timer, struct dv_run, grace);
+
+	dv_sandbox_kill(&run->sb);
+}
+
+void dv_run_end(struct dv_run *run, enum dv_ended_by why)
+{
+	if (run->state != DV_STATE_RUNNING && run->state != DV_STATE_PAUSED)
+		return;
+	run->asked = why;
+	dv_run_set_state(run, DV_STATE_STOPPING);
+	if (run->stop_timeout_ms > 0 &&
+	    dv_run_signal(run, run->stop_signal, NULL) == 0 &&
+	    dv_timer_set(run->loop, &run->grace,
+			 dv_now_ns() +
+				 (uint64_t)run->stop_timeout_ms * 1000000,
+			 on_grace) == 0)
+		return;
+	dv_sandbox_kill(&run->sb);
+}
+
+void dv_run_teardown(struct dv_run *run)
+{
+	dv_src_del(&run->main_src);
+	dv_src_del(&run->init_src);
+	dv_timer_stop(&run->limit);
+	dv_timer_stop(&run->grace);
+	dv_defer_del(&run->late);
+	while (run->waiters)
+		dv_waiter_del(run->waiters);
+	dv_sandbox_kill(&run->sb);
+	dv_proc_free(&run->proc);
+	dv_sandbox_free(&run->sb);
+	remove_groups(run);
+	if (run->groups_left)
+		dv_home_release(&run->home);
+	else
+		dv_home_remove(&run->home);
+	for (int i = 0; i < 3; i++)
+		run->parent_end[i] = dv_close(run->parent_end[i]);
+	dv_close(run->groups_fd);
+}
+
+/* ---- waiting ----------------------------------------------------------------- */
+
+void dv_run_on_exit(struct dv_run *run, struct dv_waiter *waiter)
+{
+	waiter->next = run->waiters;
+	waiter->prevp = &run->waiters;
+	if (waiter->next)
+		waiter->next->prevp = &waiter->next;
+	run->waiters = waiter;
+	if (run->state == DV_STATE_EXITED)
+		dv_defer_add(run->loop, &run->late, on_late);
+}
+
+void dv_waiter_del(struct dv_waiter *waiter)
+{
+	if (!waiter->prevp)
+		return;
+	*waiter->prevp = waiter->next;
+	if (waiter->next)
+		waiter->next->prevp = waiter->prevp;
+	waiter->next = NULL;
+	waiter->prevp = NULL;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/def.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "runtime/run.h"
+#include "runtime/spec.h"
+
+/* A mount of a dead network file system can hang; a start must not. */
+enum { START_TIMEOUT_MS = 60000 };
+
+static uint64_t unix_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void mark(struct dv_run *run, const char *name)
+{
+	if (!run->timing || run->n_marks >= DV_CTL_MARKS_MAX)
+		return;
+	run->marks[run->n_marks].name = name;
+	run->marks[run->n_marks++].ns = dv_now_ns();
+}
+
+/* ---- steps ----------------------------------------------------------------- */
+
+static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
+		     const struct dv_spec *spec)
+{
+	struct dv_run *run = calloc(1, sizeof(*run));
+
+	if (!run)
+		return -ENOMEM;
+	*run = (struct dv_run){
+		.loop = loop,
+		.home = DV_HOME_INIT,
+		.cg = DV_CGROUP_INIT,
+		.sb = DV_SANDBOX_INIT,
+		.proc = DV_PROC_INIT,
+		.groups_fd = -1,
+		.parent_end = { -1, -1, -1 },
+		.stop_signal = spec->stop_signal,
+		.stop_timeout_ms = spec->stop_timeout_ms,
+		.main_src = DV_SRC_INIT,
+		.init_src = DV_SRC_INIT,
+		.limit = DV_TIMER_INIT,
+		.grace = DV_TIMER_INIT,
+		.late = DV_DEFER_INIT,
+		.timing = spec->timing,
+		.begun_ns = dv_now_ns(),
+	};
+	*runp = run;
+	if (loop)
+		return 0;
+	run->own_loop = true;
+	return dv_loop_new(&run->loop);
+}
+
+/*
+ * A group is noted before it is made: whatever moment we are killed at, the
+ * next davit command finds it.
+ */
+static void note_group(void *arg, const char *path)
+{
+	struct dv_run *run = arg;
+	char line[4352];
+	int n = snprintf(line, sizeof(line), "%s\n", path);
+
+	if (run->groups_fd < 0)
+		run->groups_fd = openat(run->home.dirfd, "groups",
+					O_WRONLY | O_CREAT | O_APPEND |
+						O_CLOEXEC,
+					0600);
+	if (run->groups_fd >= 0 && n > 0 && (size_t)n < sizeof(line))
+		(void)dv_write_full(run->groups_fd, line, (size_t)n);
+}
+
+static int make_groups(struct dv_run *run, const struct dv_spec *spec,
+		       struct dv_buf *missing, struct dv_err *err)
+{
+	int r;
+
+	run->cg.note = note_group;
+	run->cg.note_arg = run;
+	r = dv_cgroup_create(&run->cg, run->home.id, &spec->limits,
+			     spec->best_effort, missing, err);
+	run->groups_fd = dv_close(run->groups_fd);
+	return r;
+}
+
+/* Wait for the child's word; past the deadline it is killed. */
+static int await_exec(struct dv_run *run, struct dv_err *err)
+{
+	struct pollfd p = { run->proc.err_fd, POLLIN, 0 };
+	uint64_t until = dv_now_ns() + START_TIMEOUT_MS * UINT64_C(1000000);
+	int r;
+
+	do {
+		uint64_t now = dv_now_ns();
+		int ms = now < until ? (int)((until - now) / 1000000) + 1 : 0;
+
+		r = poll(&p, 1, ms);
+	} while (r < 0 && errno == EINTR);
+	if (r == 0) {
+		dv_sandbox_kill(&run->sb);
+		dv_err_hint(err, "a file system that does not answer?");
+		return dv_err_step(err,
+				   dv_err_set(err, ETIMEDOUT, DV_DEADLINE,
+					      "not started within %d s",
+					      START_TIMEOUT_MS / 1000),
+				   DV_STEP_SPAWN);
+	}
+	return dv_proc_finish(&run->proc, &run->sb, err);
+}
+
+static int launch(struct dv_run *run, struct dv_planned *p, struct dv_err *err)
+{
+	int r = dv_proc_begin(&run->proc, &run->sb, &p->plan.msg.process,
+			      p->fds, p->n_fds, &run->cg, err);
+
+	mark(run, "fork helper");
+	return r < 0 ? r : await_exec(run, err);
+}
+
+/* ---- once it runs ------------------------------------------------------------- */
+
+static void take_streams(struct dv_run *run, struct dv_planned *p)
+{
+	for (int i = 0; i < 3; i++)
+		run->parent_end[i] = dv_take_fd(&p->parent_end[i]);
+	if (run->proc.tty >= 0)
+		run->parent_end[0] = dv_take_fd(&run->proc.tty);
+}
+
+static void write_state(struct dv_run *run)
+{
+	dv_autobuf text = DV_BUF_INIT(4096);
+	struct dv_json j = DV_JSON_INIT(&text);
+
+	dv_json_open(&j, NULL, '{');
+	dv_json_str(&j, "id", run->home.id);
+	dv_json_str(&j, "state", "running");
+	dv_json_i64(&j, "keeper", getpid());
+	dv_json_i64(&j, "init", run->sb.init_pid);
+	dv_json_i64(&j, "pid", run->proc.pid);
+	dv_json_time(&j, "started", run->exit.started_unix_ns);
+	dv_json_close(&j, '}');
+	/* Advice for others; a full disk must not stop a running command. */
+	if (dv_buf_status(&text) == 0)
+		(void)dv_home_write(&run->home, "state.json", text.data,
+				    text.len);
+}
+
+static void on_limit(struct dv_timer *timer)
+{
+	struct dv_run *run = dv_container_of(timer, struct dv_run, limit);
+
+	run->exit.timed_out = true;
+	dv_run_end(run, DV_ENDED_TIMEOUT);
+}
+
+static int watch(struct dv_run *run, const struct dv_spec *spec)
+{
+	int r = dv_src_add(run->loop, &run->main_src, run->proc.pidfd,
+			   EPOLLIN, dv_run_on_main);
+
+	if (r == 0)
+		r = dv_src_add(run->loop, &run->init_src, run->sb.init_pidfd,
+			       EPOLLIN, dv_run_on_init);
+	if (r == 0 && spec->timeout_ms >= 0)
+		r = dv_timer_set(run->loop, &run->limit,
+				 run->started_ns + (uint64_t)spec->timeout_ms *
+							   1000000,
+				 on_limit);
+	return r;
+}
+
+static void describe(struct dv_run *run, const struct dv_spec *spec,
+		     const struct dv_planned *p)
+{
+	const char *limits = run->cg.n_dirs > (run->cg.v2_fd >= 0) ||
+					     spec->limits.memory ||
+					     spec->limits.pids ||
+					     spec->limits.milli_cpus ?
+				     "; limits" :
+				     "";
+
+	snprintf(run->describe, sizeof(run->describe),
+		 "%s: user, mount, pid, ipc, uts, cgroup%s namespaces%s%s%s",
+		 spec->boundary == DV_IN_CONTAINER ? "container" : "process",
+		 spec->net == DV_NET_NONE ? ", net" : "",
+		 p->plan.msg.process.seccomp ? "; seccomp" : "",
+		 spec->net == DV_NET_HOST ? "; host network" : "", limits);
+}
+
+/*
+ * What can be refused is refused before anything exists. Then init first: it
+ * works on its own while the directory and the groups are made.
+ */
+static int prepare(struct dv_run *run, const struct dv_spec *spec,
+		   struct dv_planned *p, struct dv_err *err)
+{
+	dv_autobuf missing = DV_BUF_INIT(4096);
+	int r = dv_home_name(&run->home, err);
+
+	memcpy(run->id, run->home.id, sizeof(run->id));
+	if (r == 0)
+		r = dv_planner_plan(p, spec, run->home.id, run->home.base,
+				    run->home.path, err);
+	mark(run, "plan");
+	if (r == 0)
+		r = dv_sandbox_start(&run->sb, &p->plan.msg.isolation,
+				     run->timing, err);
+	mark(run, "start init");
+	if (r == 0)
+		r = dv_home_create(&run->home, err);
+	mark(run, "state");
+	if (r == 0)
+		r = make_groups(run, spec, &missing, err);
+	mark(run, "control groups");
+	if (r < 0)
+		return r;
+	dv_buf_put(&missing, p->missing.data ? p->missing.data : "",
+		   p->missing.len);
+	run->missing = dv_buf_take(&missing);
+	return run->missing ? 0 : dv_err_sys(err, ENOMEM, "start");
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct dv_mark *x = a, *y = b;
+
+	return x->ns < y->ns ? -1 : x->ns > y->ns;
+}
+
+/* Marks of the children lie in their shared page until here. */
+static void collect_marks(struct dv_run *run)
+{
+	struct dv_ctl *ctl = run->sb.ctl;
+	size_t n = ctl ? atomic_load(&ctl->n_marks) : 0;
+
+	for (size_t i = 0; run->timing && i < n && i < DV_CTL_MARKS_MAX &&
+			   run->n_marks < DV_CTL_MARKS_MAX;
+	     i++)
+		run->marks[run->n_marks++] = ctl->marks[i];
+	qsort(run->marks, run->n_marks, sizeof(run->marks[0]), by_time);
+}
+
+static int start(struct dv_run *run, const struct dv_spec *spec,
+		 struct dv_err *err)
+{
+	struct dv_planned p = DV_PLANNED_INIT;
+	int r = prepare(run, spec, &p, err);
+
+	if (r == 0)
+		r = launch(run, &p, err);
+	if (r == 0) {
+		run->started_ns = dv_now_ns();
+		run->exit.started_unix_ns = unix_ns();
+		take_streams(run, &p);
+		describe(run, spec, &p);
+		collect_marks(run);
+		r = watch(run, spec);
+		if (r < 0)
+			dv_err_sys(err, -r, "watch the command");
+	}
+	dv_planner_free(&p);
+	if (r < 0)
+		return r;
+	dv_run_set_state(run, DV_STATE_RUNNING);
+	/* Behind the command's back: nobody waits for these. */
+	write_state(run);
+	dv_home_sweep(run->home.base);
+	return 0;
+}
+
+int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
+		 const struct dv_spec *spec, struct dv_err *err)
+{
+	struct dv_run *run = NULL;
+	int r;
+
+	*runp = NULL;
+	r = run_alloc(&run, loop, spec);
+	if (r < 0)
+		dv_err_sys(err, -r, "start");
+	else
+		r = start(run, spec, err);
+	if (r < 0) {
+		dv_run_free(run);
+		return r;
+	}
+	*runp = run;
+	return 0;
+}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+# Thousands of starts, 8 at a time (bench/storm.c), and then nothing may be
+# left: no process, zombie, cgroup, mount or file. SOAK is how many starts;
+# `make soak` asks for 10,000.
+bats_require_minimum_version 1.5.0
+load /usr/lib/bats/bats-support/load
+load /usr/lib/bats/bats-assert/load
+
+setup()
+{
+	storm=$LIBDAVIT/bench/storm
+	n=${SOAK:-1000}
+	top=$(mktemp -d "${TMPDIR:-/tmp}/davit-soak.XXXXXX")
+	# Somebody else has to be able to get in here, too.
+	chmod 755 "$top"
+	mkdir -m 700 "$top/run" "$top/state"
+	export DAVIT_RUNDIR=$top/run DAVIT_STATEDIR=$top/state
+	# What is started below carries this in its environment; children of
+	# children as well, unless they are given another one.
+	mark=DAVIT_SOAK=$top
+	davit=$DAVIT
+	as=()
+}
+
+teardown()
+{
+	rm -rf "$top"
+}
+
+# Processes of this soak that still run; init and helpers are forks of davit
+# and show its environment. A zombie has none: see zombies().
+marked()
+{
+	grep -lsz -- "^$mark\$" /proc/[0-9]*/environ | wc -l
+}
+
+# Dead children that davit left to the machine's PID 1, which may need seconds
+# to take them.
+zombies()
+{
+	awk '$3 == "Z" && $4 == 1 && $2 ~ /davit/ { n++ } END { print n + 0 }' \
+		/proc/[0-9]*/stat 2>/dev/null
+}
+
+# The groups of sandboxes below the group that we are in, in each hierarchy.
+groups()
+{
+	local id controllers path mount
+
+	while IFS=: read -r id controllers path; do
+		mount=$(awk -v id="$id" -v c="$controllers" '
+			id == 0 && $0 ~ / - cgroup2 / { print $5; exit }
+			id != 0 && $0 ~ / - cgroup / && $NF ~ "(^|,)" c "(,|$)" {
+				print $5; exit }' /proc/self/mountinfo)
+		[ -n "$mount" ] || continue
+		find "$mount$path" -type d -name 'davit-*' \
+			! -name davit-keeper 2>/dev/null || :
+	done </proc/self/cgroup | sort -u
+}
+
+# All that a start could leave behind and that is there at once.
+inventory()
+{
+	groups
+	awk '{ print "mount", $5, $(NF - 2) }' /proc/self/mountinfo | sort
+	(cd "$top" && find run state | sort)
+}
+
+# Waits until $1 prints at most $2.
+settles()
+{
+	local end=$((SECONDS + 10))
+
+	while [ "$($1)" -gt "$2" ]; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+# soak STARTS [OPTION...]: the storm, and the comparison.
+soak()
+{
+	local starts=$1 before old_zombies
+
+	shift
+	# The first start may make what all others use.
+	env "$mark" "${as[@]}" "$davit" run -q "$@" -- /bin/sh -c 'exit 0'
+	before=$(inventory)
+	old_zombies=$(zombies)
+	run env "$mark" "${as[@]}" "$storm" -n "$starts" -j 8 \
+		"$davit" run -q "$@" --
+	assert_success
+	echo "# $output" >&3
+	settles marked 0 || fail "$(marked) processes are left"
+	settles zombies "$old_zombies" ||
+		fail "$(zombies) zombies instead of $old_zombies"
+	diff <(echo "$before") <(inventory) || fail 'something is left behind'
+}
+
+make_root()
+{
+	local name busybox
+
+	busybox=$(command -v busybox) || skip 'there is no busybox'
+	! ldd "$busybox" >/dev/null 2>&1 || skip 'busybox is not static'
+	mkdir -p "$top/root"/{bin,dev,proc,sys,tmp}
+	cp "$busybox" "$top/root/bin/busybox"
+	for name in sh kill; do
+		ln -s busybox "$top/root/bin/$name"
+	done
+}
+
+@test "process sandboxes: every status is right and nothing is left" {
+	soak "$n"
+}
+
+@test "containers: every status is right and nothing is left" {
+	make_root
+	soak $((n / 4)) --rootfs "$top/root"
+}
+
+@test "an ordinary user: every status is right and nothing is left" {
+	[ "$(id -u)" = 0 ] || skip 'needs root, to become somebody else'
+	# The build may lie where others cannot look.
+	cp "$davit" "$storm" "$top"
+	davit=$top/davit
+	storm=$top/storm
+	as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	chown 65534:65534 "$top/run" "$top/state"
+	cd /
+	"${as[@]}" unshare -Ur true 2>/dev/null ||
+		skip 'no user namespaces for ordinary users'
+	soak $((n / 4))
+}
