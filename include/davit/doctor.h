@@ -22,9 +22,9 @@ enum dv_check_result {
 
 struct dv_check {
 	const char *name; /* static */
-	int32_t result;	  /* enum dv_check_result */
-	char text[160];	  /* what was found */
-	char fix[200];	  /* what to do about it; "" when it passed */
+	int32_t result;   /* enum dv_check_result */
+	char text[160];   /* what was found */
+	char fix[200];    /* what to do about it; "" when it passed */
 };
 
 /*

@@ -65,8 +65,8 @@ int dv_envfile_parse(const char *name, const char *text, size_t len,
 	for (unsigned int n = 1; p < end; n++) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p));
 		const char *stop = nl ? nl : end;
-		struct dv_str line = trim(
-			(struct dv_str){ p, (size_t)(stop - p) });
+		struct dv_str line =
+			trim((struct dv_str){ p, (size_t)(stop - p) });
 		const char *bad;
 		int r;
 

@@ -31,7 +31,8 @@ TEST(lines_comments_and_spaces)
 	dv_autobuf out = DV_BUF_INIT(4096);
 	struct dv_err err;
 
-	CHECK_EQ(PARSE("\xef\xbb\xbf" "A=1\n\n# no\n  # nor this\n\t B=x y \r\n"
+	CHECK_EQ(PARSE("\xef\xbb\xbf"
+		       "A=1\n\n# no\n  # nor this\n\t B=x y \r\n"
 		       "C=\"q\" # kept\nD\nE=\nF=a=b"),
 		 0);
 	CHECK_STR(out.data, "A=1|B=x y |C=\"q\" # kept|D|E=|F=a=b|");
@@ -64,7 +65,8 @@ TEST(bad_lines_are_refused_with_their_number)
 
 TEST(cut_at_every_byte_is_never_read_past)
 {
-	static const char text[] = "\xef\xbb\xbf" "A=1\r\n #c\nB\n";
+	static const char text[] = "\xef\xbb\xbf"
+				   "A=1\r\n #c\nB\n";
 	dv_autobuf out = DV_BUF_INIT(4096);
 	struct dv_err err;
 

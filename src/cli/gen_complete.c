@@ -91,18 +91,20 @@ static void bash_verb(struct dv_buf *out, const struct dv_verb *verb)
 	const struct dv_opt *opt;
 	size_t n = 0;
 
-	dv_buf_putf(out, "_davit_%s() {\n\tlocal i\n"
-			 "\tfor ((i = 2; i < COMP_CWORD; i++)); do\n"
-			 "\t\tcase ${COMP_WORDS[i]} in\n\t\t",
+	dv_buf_putf(out,
+		    "_davit_%s() {\n\tlocal i\n"
+		    "\tfor ((i = 2; i < COMP_CWORD; i++)); do\n"
+		    "\t\tcase ${COMP_WORDS[i]} in\n\t\t",
 		    verb->name);
 	bash_takes(out, verb);
 	dv_buf_puts(out, "\t\t--) ((i++)); break ;;\n\t\t-*) ;;\n"
 			 "\t\t*) break ;;\n\t\tesac\n\tdone\n");
 	if (verb->command)
-		dv_buf_puts(out, "\tif ((i < COMP_CWORD)) || [[ i -eq COMP_CWORD"
-				 " && $cur != -* && $prev == -- ]]; then\n"
-				 "\t\tdeclare -F _command_offset >/dev/null &&"
-				 " _command_offset $i\n\t\treturn\n\tfi\n");
+		dv_buf_puts(out,
+			    "\tif ((i < COMP_CWORD)) || [[ i -eq COMP_CWORD"
+			    " && $cur != -* && $prev == -- ]]; then\n"
+			    "\t\tdeclare -F _command_offset >/dev/null &&"
+			    " _command_offset $i\n\t\treturn\n\tfi\n");
 	dv_buf_puts(out, "\tcase $prev in\n");
 	bash_values(out, verb);
 	dv_buf_puts(out, "\tesac\n\tif [[ $cur != -* ]]; then\n");
@@ -173,8 +175,8 @@ static void zsh_verb(struct dv_buf *out, const struct dv_verb *verb)
 	while ((opt = shown_opt(verb, &n)))
 		zsh_option(out, opt);
 	dv_buf_puts(out, verb->command ? "\t\t'(-)1: :_command_names -e' "
-					 "'*:: :_normal' ;;\n" :
-					 "\t\t'*: :' ;;\n");
+					 "'*:: :_normal' ;;\n"
+				       : "\t\t'*: :' ;;\n");
 }
 
 void dv_gen_zsh(struct dv_buf *out)
@@ -199,7 +201,8 @@ void dv_gen_zsh(struct dv_buf *out)
 static void fish_option(struct dv_buf *out, const struct dv_verb *verb,
 			const struct dv_opt *opt)
 {
-	dv_buf_putf(out, "complete -c davit -n '__fish_seen_subcommand_from %s'",
+	dv_buf_putf(out,
+		    "complete -c davit -n '__fish_seen_subcommand_from %s'",
 		    verb->name);
 	if (opt->letter)
 		dv_buf_putf(out, " -s %c", opt->letter);
@@ -227,12 +230,14 @@ void dv_gen_fish(struct dv_buf *out)
 		const struct dv_opt *opt;
 		size_t k = 0;
 
-		dv_buf_putf(out, "complete -c davit -n __fish_use_subcommand "
-				 "-f -a %s -d '%s'\n",
+		dv_buf_putf(out,
+			    "complete -c davit -n __fish_use_subcommand "
+			    "-f -a %s -d '%s'\n",
 			    verb->name, verb->summary);
 		while ((opt = shown_opt(verb, &k)))
 			fish_option(out, verb, opt);
 	}
-	dv_buf_puts(out, "complete -c davit -n '__fish_seen_subcommand_from run'"
-			 " -a '(__fish_complete_subcommand)'\n");
+	dv_buf_puts(out,
+		    "complete -c davit -n '__fish_seen_subcommand_from run'"
+		    " -a '(__fish_complete_subcommand)'\n");
 }

@@ -133,11 +133,12 @@ static void main_page(struct dv_buf *out)
 {
 	const struct dv_verb *verb;
 
-	dv_buf_puts(out, ".TH davit 1 \"\" \"davit " DV_VERSION "\"\n"
-			 ".SH NAME\ndavit \\- run a command behind an isolation "
-			 "boundary, and keep hold of it\n"
-			 ".SH SYNOPSIS\n\\fBdavit\\fR \\fIVERB\\fR "
-			 "[OPTIONS] ...\n.SH VERBS\n");
+	dv_buf_puts(out,
+		    ".TH davit 1 \"\" \"davit " DV_VERSION "\"\n"
+		    ".SH NAME\ndavit \\- run a command behind an isolation "
+		    "boundary, and keep hold of it\n"
+		    ".SH SYNOPSIS\n\\fBdavit\\fR \\fIVERB\\fR "
+		    "[OPTIONS] ...\n.SH VERBS\n");
 	for (size_t n = 0; (verb = dv_verb_at(n)); n++) {
 		if (verb->hidden)
 			continue;

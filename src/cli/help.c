@@ -101,8 +101,8 @@ int dv_help_verb(const struct dv_verb *verb)
 		dv_autobuf first = DV_BUF_INIT(TEXT_MAX);
 
 		dv_buf_put(&first, verb->prose,
-			   end ? (size_t)(end - verb->prose) :
-				 strlen(verb->prose));
+			   end ? (size_t)(end - verb->prose)
+			       : strlen(verb->prose));
 		if (dv_buf_status(&first) == 0)
 			dv_help_wrap(&out, first.data, 0, 0, WIDTH);
 	}

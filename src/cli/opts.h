@@ -33,12 +33,12 @@ enum { DV_OPTS_HELP = 1 };
  * an option that takes none. Returns 0, DV_OPTS_HELP, or -errno with @err
  * filled; the parser puts the option in front of the message.
  */
-typedef int dv_opt_fn(void *target, const struct dv_opt *opt,
-		      const char *value, struct dv_err *err);
+typedef int dv_opt_fn(void *target, const struct dv_opt *opt, const char *value,
+		      struct dv_err *err);
 
 struct dv_opt {
 	const char *name;  /* without dashes */
-	char letter;	   /* 0 = none */
+	char letter;       /* 0 = none */
 	const char *arg;   /* name of the value; NULL = takes none */
 	const char *group; /* heading it is listed under */
 	const char *help;  /* whole sentences, one paragraph */
@@ -56,7 +56,7 @@ struct dv_verb {
 	const struct dv_opt *opts;
 	size_t n_opts;
 	int usage_status; /* exit status of wrong usage: 125 or 2 */
-	bool command;	  /* what follows the options is a command line */
+	bool command;     /* what follows the options is a command line */
 	bool hidden;
 	/* @argv[0] is the verb. Returns the exit status. */
 	int (*main)(const struct dv_verb *verb, int argc, char **argv);

@@ -13,8 +13,8 @@ struct got {
 	int n_values;
 };
 
-static int set_flag(void *target, const struct dv_opt *opt,
-		    const char *value, struct dv_err *err DV_UNUSED)
+static int set_flag(void *target, const struct dv_opt *opt, const char *value,
+		    struct dv_err *err DV_UNUSED)
 {
 	struct got *g = target;
 
@@ -39,14 +39,28 @@ static int set_value(void *target, const struct dv_opt *opt DV_UNUSED,
 }
 
 static const struct dv_opt opts[] = {
-	{ .name = "flag", .letter = 'f', .group = "A", .help = "Flag.",
+	{ .name = "flag",
+	  .letter = 'f',
+	  .group = "A",
+	  .help = "Flag.",
 	  .apply = set_flag },
-	{ .name = "xtra", .letter = 'x', .group = "A", .help = "Other.",
-	  .apply = set_flag, .which = 1 },
-	{ .name = "output", .letter = 'o', .arg = "FILE", .group = "A",
-	  .help = "Value.", .apply = set_value },
-	{ .name = "output-format", .arg = "WORD", .group = "A",
-	  .help = "Value.", .apply = set_value },
+	{ .name = "xtra",
+	  .letter = 'x',
+	  .group = "A",
+	  .help = "Other.",
+	  .apply = set_flag,
+	  .which = 1 },
+	{ .name = "output",
+	  .letter = 'o',
+	  .arg = "FILE",
+	  .group = "A",
+	  .help = "Value.",
+	  .apply = set_value },
+	{ .name = "output-format",
+	  .arg = "WORD",
+	  .group = "A",
+	  .help = "Value.",
+	  .apply = set_value },
 };
 static const struct dv_verb verb = { .name = "test",
 				     .opts = opts,
@@ -65,8 +79,12 @@ static int parse(char **argv, struct got *g, int *rest, struct dv_err *err)
 }
 
 /* argv is not const for historical reasons; nobody writes to it. */
-#define W(s)	  ((char *)(uintptr_t)(s))
-#define ARGV(...) (char *[]){ W("test"), __VA_ARGS__, NULL }
+#define W(s) ((char *)(uintptr_t)(s))
+#define ARGV(...)                            \
+	(char *[])                           \
+	{                                    \
+		W("test"), __VA_ARGS__, NULL \
+	}
 
 TEST(every_spelling_of_a_value_gives_the_same)
 {

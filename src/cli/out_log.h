@@ -18,15 +18,18 @@ enum {
 };
 
 struct out_log {
-	int fd, idx_fd;	   /* owned, -1 = closed */
+	int fd, idx_fd;    /* owned, -1 = closed */
 	uint64_t offset;   /* end of the data */
 	uint64_t idx_end;  /* end of the index */
-	uint64_t lost;	   /* since the last entry */
+	uint64_t lost;     /* since the last entry */
 	uint64_t lost_all; /* of this run */
-	int sys;	   /* the first errno, 0 = none */
+	int sys;           /* the first errno, 0 = none */
 };
 
-#define DV_OUT_LOG_INIT { .fd = -1, .idx_fd = -1 }
+#define DV_OUT_LOG_INIT                \
+	{                              \
+		.fd = -1, .idx_fd = -1 \
+	}
 
 /* Open or create @path and @path.idx. */
 int dv_out_log_open(struct out_log *log, const char *path, struct dv_err *err);

@@ -30,10 +30,10 @@
 #include "cli/out_log.h"
 
 enum {
-	BUDGET = 16,		/* rounds per callback: other streams wait */
-	CHUNK = 1 << 20,	/* the most one splice is asked for */
-	SHARED_WRITE = 4096,	/* PIPE_BUF: what POLLOUT promises of a pipe */
-	STEP_WAIT_IN = 1,	/* conditions of one round */
+	BUDGET = 16,         /* rounds per callback: other streams wait */
+	CHUNK = 1 << 20,     /* the most one splice is asked for */
+	SHARED_WRITE = 4096, /* PIPE_BUF: what POLLOUT promises of a pipe */
+	STEP_WAIT_IN = 1,    /* conditions of one round */
 	STEP_WAIT_OUT = 2,
 	STEP_END = 3,
 };

@@ -23,14 +23,14 @@ enum dv_relay_state {
 	DV_RELAY_IDLE = 0, /* not started, or paused */
 	DV_RELAY_READING,  /* nothing held, waiting for the source */
 	DV_RELAY_WRITING,  /* something held, waiting for the destination */
-	DV_RELAY_DONE,	   /* both descriptors are closed */
+	DV_RELAY_DONE,     /* both descriptors are closed */
 	DV_RELAY_N
 };
 
 /* One end, and how it is read or written without ever blocking. */
 struct dv_end {
 	struct dv_src src;
-	int fd;	     /* owned, -1 = closed */
+	int fd;      /* owned, -1 = closed */
 	bool shared; /* not ours to make non-blocking: only what poll allows */
 	bool ready;  /* a regular file: epoll does not take it */
 	bool pipe;
@@ -41,11 +41,11 @@ struct dv_relay {
 	struct dv_loop *loop;
 	struct dv_end from, to;
 	enum dv_relay_state state;
-	bool finishing; /* no data is the end */
-	bool tty_eof;	/* an end is passed on as the terminal's VEOF */
+	bool finishing;      /* no data is the end */
+	bool tty_eof;        /* an end is passed on as the terminal's VEOF */
 	struct out_log *log; /* borrowed; NULL = none */
-	uint8_t stream;	     /* for the log: 1, 2 */
-	char *buf;	     /* owned */
+	uint8_t stream;      /* for the log: 1, 2 */
+	char *buf;           /* owned */
 	size_t head, len;
 	uint64_t total; /* bytes that arrived */
 	struct dv_defer again;
@@ -62,9 +62,14 @@ int dv_end_of_caller(struct dv_end *end, int fd, bool writing);
 /* An end of a sandbox's pipe or pty: consumed, becomes non-blocking. */
 int dv_end_of_sandbox(struct dv_end *end, int fd);
 
-#define DV_END_INIT { .src = DV_SRC_INIT, .fd = -1 }
-#define DV_RELAY_INIT \
-	{ .from = DV_END_INIT, .to = DV_END_INIT, .again = DV_DEFER_INIT }
+#define DV_END_INIT                          \
+	{                                    \
+		.src = DV_SRC_INIT, .fd = -1 \
+	}
+#define DV_RELAY_INIT                                                          \
+	{                                                                      \
+		.from = DV_END_INIT, .to = DV_END_INIT, .again = DV_DEFER_INIT \
+	}
 
 /* Begin; the ends in @relay are set. Returns 0 or -errno (ends are closed). */
 int dv_relay_start(struct dv_relay *relay, struct dv_loop *loop);

@@ -73,8 +73,7 @@ static int status_of(pid_t pid)
 	int status = -1;
 
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-				   128 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 static void run_to_end(struct dv_loop *loop, struct dv_relay *r)
@@ -297,8 +296,8 @@ static void check_log(bool with_pipe)
 	CHECK_EQ(dv_out_log_open(&log, path, NULL), 0);
 	CHECK_EQ(dv_loop_new(&loop), 0);
 	CHECK_EQ(dv_pipe(in), 0);
-	CHECK_EQ(with_pipe ? dv_pipe(out) :
-			     socketpair(AF_UNIX, SOCK_STREAM, 0, out),
+	CHECK_EQ(with_pipe ? dv_pipe(out)
+			   : socketpair(AF_UNIX, SOCK_STREAM, 0, out),
 		 0);
 	w = writer(in[1], in[0], BULK);
 	dv_close(in[1]);

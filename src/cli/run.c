@@ -224,9 +224,9 @@ static int write_record(const struct session *s, struct dv_err *err)
 	int fd = s->args.record_fd, r;
 
 	if (!path)
-		return s->args.json ? dv_report_exit(STDERR_FILENO, &s->exit,
-						     id) :
-				      0;
+		return s->args.json
+			       ? dv_report_exit(STDERR_FILENO, &s->exit, id)
+			       : 0;
 	if (fd < 0) {
 		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 			    0644);
@@ -299,8 +299,7 @@ int dv_run_main(const struct dv_verb *verb, int argc, char **argv)
 	status = s.exit.timed_out ? 124 : s.exit.code;
 	session_close(&s);
 	if (r < 0)
-		return dv_report(&err,
-				 s.args.json || asks_for_json(argc, argv),
+		return dv_report(&err, s.args.json || asks_for_json(argc, argv),
 				 dv_report_start_status(&err));
 	return status;
 }

@@ -45,8 +45,8 @@ int dv_apply_in(void *target, const struct dv_opt *opt DV_UNUSED,
 	else
 		return bad_value(err, value, "a boundary",
 				 "process or container");
-	return oom(dv_spec_boundary(a->spec, a->container ? DV_IN_CONTAINER :
-							    DV_IN_PROCESS),
+	return oom(dv_spec_boundary(a->spec, a->container ? DV_IN_CONTAINER
+							  : DV_IN_PROCESS),
 		   err);
 }
 
@@ -149,8 +149,8 @@ static int number(const char *value, int64_t min, int64_t max, int64_t *outp,
 	if (dv_parse_i64(value, min, max, outp) == 0)
 		return 0;
 	return dv_err_set(err, EINVAL, DV_INVALID,
-			  "\"%.100s\" is not a number from %lld to %lld",
-			  value, (long long)min, (long long)max);
+			  "\"%.100s\" is not a number from %lld to %lld", value,
+			  (long long)min, (long long)max);
 }
 
 int dv_apply_number(void *target, const struct dv_opt *opt, const char *value,

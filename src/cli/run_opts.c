@@ -8,9 +8,9 @@
  * One row, one place: how an option is spelled, what the help says, what a
  * shell completes, and the function that applies it.
  */
-#define G_WHERE	   "Boundary"
-#define G_WHAT	   "Command"
-#define G_FILES	   "Files"
+#define G_WHERE    "Boundary"
+#define G_WHAT     "Command"
+#define G_FILES    "Files"
 #define G_LIMITS   "Limits"
 #define G_SECURITY "Security"
 #define G_STREAMS  "Streams"

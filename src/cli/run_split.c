@@ -41,9 +41,9 @@ int dv_split_rootfs(const char *value, char *dir, size_t size,
 	int r = copy(dir, size, value, len, "the directory", err);
 
 	if (r == 0)
-		*modep = mode == 'o' ? DV_ROOTFS_RO :
-			 mode == 'w' ? DV_ROOTFS_RW :
-				       DV_ROOTFS_OVERLAY;
+		*modep = mode == 'o'   ? DV_ROOTFS_RO
+			 : mode == 'w' ? DV_ROOTFS_RW
+				       : DV_ROOTFS_OVERLAY;
 	return r;
 }
 
@@ -123,7 +123,8 @@ int dv_split_fd(const char *value, int *fdp, int *top, struct dv_err *err)
 bad:
 	dv_err_set(err, EINVAL, DV_INVALID, "\"%.100s\" is not N or N=M",
 		   value);
-	dv_err_hint(err, "N is an open descriptor, its number inside 3 or more");
+	dv_err_hint(err,
+		    "N is an open descriptor, its number inside 3 or more");
 	return -EINVAL;
 }
 
@@ -167,8 +168,7 @@ static int limit_value(const char *s, size_t len, uint64_t *valuep)
 static int find_limit(const char *name, size_t len)
 {
 	for (size_t i = 0; i < DV_ARRAY_LEN(limits); i++)
-		if (!strncmp(limits[i].name, name, len) &&
-		    !limits[i].name[len])
+		if (!strncmp(limits[i].name, name, len) && !limits[i].name[len])
 			return limits[i].resource;
 	return -1;
 }
@@ -192,8 +192,8 @@ int dv_split_ulimit(const char *value, struct dv_ulimit_words *u,
 	if (limit_value(soft, soft_len, &w.soft) < 0 ||
 	    limit_value(hard, strcspn(hard, ":"), &w.hard) < 0 ||
 	    (hard != soft && strchr(hard, ':')) || w.soft > w.hard) {
-		dv_err_set(err, EINVAL, DV_INVALID,
-			   "\"%.100s\" is not a limit", soft);
+		dv_err_set(err, EINVAL, DV_INVALID, "\"%.100s\" is not a limit",
+			   soft);
 		dv_err_hint(err, "SOFT or SOFT:HARD, SOFT not above HARD");
 		return -EINVAL;
 	}

@@ -31,7 +31,7 @@ int dv_split_tmpfs(const char *value, char *dir, size_t size, uint64_t *bytesp,
 int dv_split_fd(const char *value, int *fdp, int *top, struct dv_err *err);
 
 struct dv_ulimit_words {
-	int resource;	     /* RLIMIT_* */
+	int resource;        /* RLIMIT_* */
 	uint64_t soft, hard; /* UINT64_MAX = unlimited */
 };
 

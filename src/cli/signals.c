@@ -44,8 +44,8 @@ int dv_signals_open(struct dv_signals *s, struct dv_loop *loop,
 		return -errno;
 	s->blocked = true;
 	s->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	r = s->fd < 0 ? -errno :
-			dv_src_add(loop, &s->src, s->fd, EPOLLIN, on_signal);
+	r = s->fd < 0 ? -errno
+		      : dv_src_add(loop, &s->src, s->fd, EPOLLIN, on_signal);
 	if (r < 0)
 		dv_signals_close(s);
 	return r;

@@ -19,7 +19,10 @@ struct dv_signals {
 	void (*fn)(struct dv_signals *signals, int signo, bool terminal);
 };
 
-#define DV_SIGNALS_INIT { .src = DV_SRC_INIT, .fd = -1 }
+#define DV_SIGNALS_INIT                      \
+	{                                    \
+		.src = DV_SRC_INIT, .fd = -1 \
+	}
 
 /* Block those that are not ignored, and watch them. 0 or -errno. */
 int dv_signals_open(struct dv_signals *signals, struct dv_loop *loop,

@@ -30,8 +30,8 @@ static int plan_pty(struct dv_streams *s, struct dv_spec *spec,
 	s->relayed[2] = s->log_path && !s->tty[2];
 	if (r == 0 && !s->tty[2])
 		r = dv_spec_stdio(spec, 2,
-				  s->relayed[2] ? DV_STDIO_PIPE :
-						  DV_STDIO_INHERIT,
+				  s->relayed[2] ? DV_STDIO_PIPE
+						: DV_STDIO_INHERIT,
 				  -1, err);
 	if (r == 0 && (dv_term_size(0, &ws) || dv_term_size(1, &ws)))
 		r = dv_spec_winsize(spec, ws.ws_row, ws.ws_col);
@@ -46,8 +46,8 @@ static int plan_separate(struct dv_streams *s, struct dv_spec *spec,
 
 		s->relayed[i] = s->tty[i] || (s->log_path && i > 0);
 		r = dv_spec_stdio(spec, i,
-				  s->relayed[i] ? DV_STDIO_PIPE :
-						  DV_STDIO_INHERIT,
+				  s->relayed[i] ? DV_STDIO_PIPE
+						: DV_STDIO_INHERIT,
 				  -1, err);
 		if (r < 0)
 			return r;
@@ -73,8 +73,8 @@ int dv_streams_plan(struct dv_streams *s, const struct run_args *args,
 	if (s->log_path)
 		r = dv_out_log_open(&s->log, s->log_path, err);
 	if (r == 0)
-		r = s->pty ? plan_pty(s, args->spec, err) :
-			     plan_separate(s, args->spec, err);
+		r = s->pty ? plan_pty(s, args->spec, err)
+			   : plan_separate(s, args->spec, err);
 	if (r < 0)
 		dv_streams_close(s);
 	return r;
@@ -154,8 +154,7 @@ static int start_separate(struct dv_streams *s, struct dv_run *run)
 
 		if (!s->relayed[i])
 			continue;
-		r = i == 0 ? start_in(s, loop, fd) :
-			     start_out(s, loop, i, fd);
+		r = i == 0 ? start_in(s, loop, fd) : start_out(s, loop, i, fd);
 	}
 	return r;
 }

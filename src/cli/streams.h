@@ -14,12 +14,12 @@
 #include "cli/run_args.h"
 
 struct dv_streams {
-	bool tty[3];	/* of the caller */
+	bool tty[3]; /* of the caller */
 	bool relayed[3];
 	bool pty;
 	int master; /* a duplicate, for the window size; owned, -1 */
 	int drain_ms;
-	bool ended; /* the command has */
+	bool ended;               /* the command has */
 	struct dv_relay relay[3]; /* with a pty, only 0 and 1 */
 	struct dv_timer drain;
 	struct out_log log;

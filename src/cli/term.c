@@ -17,8 +17,8 @@ static struct {
 } term = { .fd = -1 };
 
 /* Those that end a process and that the loop does not take. */
-static const int deadly[] = { SIGSEGV, SIGBUS,	SIGFPE,	 SIGILL,  SIGABRT,
-			      SIGTRAP, SIGSYS,	SIGALRM, SIGXCPU, SIGVTALRM,
+static const int deadly[] = { SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGABRT,
+			      SIGTRAP, SIGSYS,  SIGALRM, SIGXCPU, SIGVTALRM,
 			      SIGPROF, SIGPOLL, SIGPWR };
 
 static void on_deadly(int signo)

@@ -41,8 +41,9 @@ static int unknown_verb(const char *name, int status)
 	if (near)
 		dv_err_hint(&err, "did you mean davit %s?", near);
 	else
-		dv_err_hint(&err, "davit help lists them; to run a command: "
-				  "davit run -- %.60s",
+		dv_err_hint(&err,
+			    "davit help lists them; to run a command: "
+			    "davit run -- %.60s",
 			    name);
 	return dv_report(&err, false, status);
 }

@@ -289,7 +289,7 @@ static int put_pids(int fd, uint32_t pids, struct dv_err *err)
 {
 	char text[24];
 
-	dv_fmt(text, sizeof(text), "%llu", (unsigned long long)pids + 1);
+	dv_fmt(text, sizeof(text), "%llu", (unsigned long long)pids);
 	return put(fd, "pids.max", text, err);
 }
 

@@ -208,11 +208,11 @@ static int set_fds(struct dv_launch *l, struct dv_err *err)
 		floor = dv_max(floor, (int)p->fds[i].target + 1);
 	r = move_up(&l->err_fd, floor, err);
 	if (r == 0 && p->terminal)
-		r = move_up(&l->tty_sock, floor, err);
+		r = move_up(&l->sock, floor, err);
 	if (r == 0)
 		r = place_fds(l, floor, err);
 	if (r == 0 && p->terminal)
-		r = dv_pty_become_terminal(p, l->tty_sock, err);
+		r = dv_pty_become_terminal(p, l->sock, err);
 	return r < 0 ? r : close_rest(p, floor, err);
 }
 

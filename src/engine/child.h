@@ -20,7 +20,7 @@ struct dv_launch {
 	const int *fds;	     /* the descriptors that the plan names by index */
 	size_t n_fds;
 	int err_fd;
-	int tty_sock; /* the pty's master goes there; -1 without terminal */
+	int sock; /* the pty's master goes there */
 	struct dv_ctl *ctl;
 };
 

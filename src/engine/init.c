@@ -95,8 +95,11 @@ static int set_up(struct dv_init *in, struct dv_err *err)
  */
 static _Noreturn void hold(int lifeline)
 {
+	cpu_set_t all;
 	char byte;
 
+	memset(&all, 0xff, sizeof(all));
+	(void)sched_setaffinity(0, sizeof(all), &all);
 	signal(SIGCHLD, SIG_IGN);
 	if (lifeline != 0) {
 		dup2(lifeline, 0);

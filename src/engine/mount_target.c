@@ -62,25 +62,26 @@ static int open_parent(int root, const char *path, struct dv_err *err)
 	return fd;
 }
 
-/* One level: @name in @parent, as directory or file. */
+/*
+ * One level: @name in @parent, as directory or file. Returns an fd to mount on:
+ * what was just made there is no symlink and needs no second look.
+ */
 static int make_one(int parent, const char *name, bool dir)
 {
-	int fd;
+	int fd, flags = O_CLOEXEC | O_NOFOLLOW;
 
-	if (dir)
-		return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
-	fd = openat(parent, name,
-		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
+	if (dir && mkdirat(parent, name, 0755) < 0)
 		return -errno;
-	dv_close(fd);
-	return 0;
+	flags |= dir ? O_PATH | O_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL;
+	fd = openat(parent, name, flags, 0644);
+	return fd < 0 ? -errno : fd;
 }
 
 int dv_target_open(int root, const char *path, bool dir, struct dv_err *err)
 {
 	dv_autofd int parent = -1;
 	size_t dir_len;
+	const char *name = last_part(path, &dir_len);
 	int fd, r;
 
 	fd = dv_open_in_root(root, path,
@@ -89,7 +90,6 @@ int dv_target_open(int root, const char *path, bool dir, struct dv_err *err)
 		return fd;
 	if (fd != -ENOENT)
 		return dv_err_sys(err, -fd, "open %s", path);
-	const char *name = last_part(path, &dir_len);
 	if (dir_len == 0) { /* directly below the root: no parent to find */
 		r = make_one(root, name, dir);
 	} else {
@@ -98,10 +98,8 @@ int dv_target_open(int root, const char *path, bool dir, struct dv_err *err)
 			return parent;
 		r = make_one(parent, name, dir);
 	}
-	if (r < 0 && r != -EEXIST)
-		return fail(err, r, path);
-	fd = dv_open_in_root(root, path, O_PATH | O_CLOEXEC, 0);
-	return fd < 0 ? fail(err, fd, path) : fd;
+	/* A dangling symlink is there and is not: do not follow it. */
+	return r < 0 ? fail(err, r, path) : r;
 }
 
 int dv_target_symlink(int root, const char *path, const char *text,

@@ -21,6 +21,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "engine/child.h"
+#include "engine/join.h"
 #include "engine/mounts.h"
 #include "engine/sandbox.h"
 #include "engine/sys.h"
@@ -32,8 +33,8 @@
 struct placing {
 	struct dv_launch launch;
 	struct dv_sandbox *sb;
-	const struct dv_cgroup *cg;
-	int err[2], tty[2];
+	struct dv_joined groups;
+	int err[2], sock[2];
 };
 
 /* A NULL-terminated copy of the list; the strings are borrowed. */
@@ -66,14 +67,6 @@ static _Noreturn void fail(struct placing *pl, enum dv_step step, int e,
 	dv_child_fail(pl->launch.err_fd, &err);
 }
 
-/* v1 groups are joined by writing; what is forked afterwards is in them. */
-static void join_groups(struct placing *pl)
-{
-	for (int i = 0; pl->cg && i < pl->cg->n_procs; i++)
-		if (dv_write(pl->cg->procs_fd[i], "0", 1) < 0)
-			fail(pl, DV_STEP_CGROUP, errno, "join control group");
-}
-
 /*
  * Wait until the isolation is complete. If it never will be, init has said why
  * (or was killed): end without a word.
@@ -101,10 +94,14 @@ static _Noreturn void run_child(struct placing *pl)
 {
 	struct dv_err err = DV_ERR_INIT;
 
+	int r;
+
 	dv_ctl_mark(pl->launch.ctl, "main: start");
 	dv_close(pl->err[0]);
-	dv_close(pl->tty[0]);
-	join_groups(pl);
+	dv_close(pl->sock[0]);
+	r = dv_join_enter(&pl->groups);
+	if (r < 0)
+		fail(pl, DV_STEP_CGROUP, -r, "join control group");
 	own_cgroup_view(pl);
 	dv_ctl_mark(pl->launch.ctl, "main: control groups");
 	if (pl->sb && pl->sb->unbuilt &&
@@ -138,6 +135,13 @@ static void enter(struct placing *pl)
 	dv_ctl_mark(pl->launch.ctl, "helper: enter namespaces");
 }
 
+/* The keeper makes the groups meanwhile; without them there is no process. */
+static void receive_groups(struct placing *pl)
+{
+	if (dv_join_receive(pl->sock[1], pl->launch.ctl, &pl->groups) < 0)
+		dv_child_end(0);
+}
+
 static _Noreturn void run_helper(struct placing *pl)
 {
 	struct dv_sandbox *sb = pl->sb;
@@ -148,11 +152,18 @@ static _Noreturn void run_helper(struct placing *pl)
 	dv_close(sb->lifeline);
 	dv_close(sb->err_fd);
 	dv_close(pl->err[0]);
+	dv_close(pl->sock[0]);
 	/* Nobody inside may trace what comes from outside. */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	dv_child_reset_signals();
 	dv_ctl_mark(pl->launch.ctl, "helper: start");
 	enter(pl);
+	receive_groups(pl);
+	dv_ctl_mark(pl->launch.ctl, "helper: receive groups");
+	if (pl->groups.v2_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)pl->groups.v2_fd;
+	}
 	pid = dv_sys_clone3(&args);
 	if (pid < 0)
 		fail(pl, DV_STEP_SPAWN, -pid, "fork");
@@ -176,10 +187,9 @@ static int prepare(struct placing *pl, struct dv_proc *proc,
 	l->envp = vector(p->env, p->env_count);
 	if (!l->argv || !l->envp)
 		return -ENOMEM;
-	if (p->terminal && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-				      pl->tty) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pl->sock) < 0)
 		return -errno;
-	l->tty_sock = pl->tty[1];
+	l->sock = pl->sock[1];
 	int r = dv_pipe(pl->err);
 	l->err_fd = pl->err[1];
 	return r;
@@ -193,16 +203,13 @@ static int fork_first(struct placing *pl, struct dv_proc *proc)
 	pid_t pid;
 
 	args.pidfd = (uintptr_t)&pidfd;
-	if (pl->cg && pl->cg->v2_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)pl->cg->v2_fd;
-	}
 	dv_sys_block_signals(&old);
 	pid = dv_sys_clone3(&args);
 	if (pid == 0) {
 		if (pl->sb)
 			run_helper(pl);
 		dv_child_reset_signals();
+		receive_groups(pl);
 		run_child(pl);
 	}
 	dv_sys_set_signals(&old);
@@ -220,14 +227,14 @@ static int fork_first(struct placing *pl, struct dv_proc *proc)
 
 int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const dv_Process *p, const int *fds, size_t n_fds,
-		  const struct dv_cgroup *cg, struct dv_err *err)
+		  struct dv_err *err)
 {
 	struct placing pl = {
-		.launch = { .fds = fds, .n_fds = n_fds, .tty_sock = -1 },
+		.launch = { .fds = fds, .n_fds = n_fds, .sock = -1 },
 		.sb = sb,
-		.cg = cg,
+		.groups = DV_JOINED_INIT,
 		.err = { -1, -1 },
-		.tty = { -1, -1 },
+		.sock = { -1, -1 },
 	};
 	int r;
 
@@ -241,14 +248,27 @@ int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 	free(pl.launch.argv);
 	free(pl.launch.envp);
 	dv_close(pl.err[1]);
-	dv_close(pl.tty[1]);
+	dv_close(pl.sock[1]);
 	proc->err_fd = pl.err[0];
-	proc->tty_sock = pl.tty[0];
+	proc->sock = pl.sock[0];
+	proc->terminal = p->terminal;
 	if (r < 0) {
 		dv_proc_free(proc);
 		return dv_err_step(err, dv_err_sys(err, -r, "start process"),
 				   DV_STEP_SPAWN);
 	}
+	return 0;
+}
+
+int dv_proc_join(struct dv_proc *proc, const struct dv_cgroup *cg,
+		 struct dv_err *err)
+{
+	int r = dv_join_send(proc->sock, proc->ctl, cg);
+
+	/* A child that has failed already does not listen; it has said why. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return dv_err_step(err, dv_err_sys(err, -r, "hand over groups"),
+				   DV_STEP_CGROUP);
 	return 0;
 }
 
@@ -309,11 +329,10 @@ static int died(struct dv_proc *proc, struct dv_err *err)
 
 static void take_tty(struct dv_proc *proc)
 {
-	if (proc->tty_sock < 0)
-		return;
-	int fd = dv_recv_fd(proc->tty_sock);
+	int fd = proc->terminal ? dv_recv_fd(proc->sock) : -1;
+
 	proc->tty = fd < 0 ? -1 : fd;
-	proc->tty_sock = dv_close(proc->tty_sock);
+	proc->sock = dv_close(proc->sock);
 }
 
 /* The page is of use only until the exec; init's goes with the sandbox. */
@@ -383,7 +402,7 @@ void dv_proc_free(struct dv_proc *proc)
 	dv_close(proc->pidfd);
 	dv_close(proc->tty);
 	dv_close(proc->err_fd);
-	dv_close(proc->tty_sock);
+	dv_close(proc->sock);
 	drop_ctl(proc);
 	*proc = (struct dv_proc)DV_PROC_INIT;
 }

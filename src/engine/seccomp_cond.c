@@ -12,6 +12,7 @@
 #include <seccomp.h>
 
 #include "base/def.h"
+#include "base/fmt.h"
 #include "engine/cap_name.h"
 
 /* "4.8" or "6.1.0-13-amd64". Returns 0 or -EINVAL. */
@@ -119,24 +120,33 @@ static int read_kernel(const struct dv_sc_machine *m, struct dv_sjson *doc,
 	return 0;
 }
 
-/* 1 when the entry has the condition @key, 0 when not. */
+static int read_members(const struct dv_sc_machine *m, struct dv_sjson *doc,
+			struct json_object *cond, struct outcome *o)
+{
+	int r = count_list(m, doc, cond, "caps", &o->n_caps, &o->caps);
+
+	if (r == 0)
+		r = count_list(m, doc, cond, "arches", &o->n_arches,
+			       &o->arches);
+	return r < 0 ? r : read_kernel(m, doc, cond, o);
+}
+
+/* An absent condition has the outcome of an empty one. */
 static int read_condition(const struct dv_sc_machine *m, struct dv_sjson *doc,
 			  struct json_object *obj, const char *key,
 			  struct outcome *o)
 {
+	size_t len = strlen(doc->at);
 	struct json_object *cond;
 	int r = dv_sjson_object(doc, obj, key, &cond);
 
 	*o = (struct outcome){ 0 };
 	if (r <= 0)
 		return r;
-	r = count_list(m, doc, cond, "caps", &o->n_caps, &o->caps);
-	if (r == 0)
-		r = count_list(m, doc, cond, "arches", &o->n_arches,
-			       &o->arches);
-	if (r == 0)
-		r = read_kernel(m, doc, cond, o);
-	return r < 0 ? r : 1;
+	dv_fmt(doc->at + len, sizeof(doc->at) - len, ".%s", key);
+	r = read_members(m, doc, cond, o);
+	doc->at[len] = '\0';
+	return r;
 }
 
 /* Every capability, one of the architectures, and the kernel. */

@@ -32,6 +32,7 @@
 
 enum {
 	ENTRIES_MAX = 4096, /* of "syscalls" */
+	RULES_MAX = 8192,   /* the time libseccomp takes grows with its square */
 	ARGS = 6,	    /* of a system call */
 	ERRNO_MAX = 4095,   /* the kernel's MAX_ERRNO */
 };
@@ -41,6 +42,7 @@ struct profile {
 	scmp_filter_ctx filter;
 	uint32_t default_action;
 	struct dv_sc_machine machine;
+	unsigned int n_rules;
 };
 
 /* One entry of "syscalls", without its names. */
@@ -80,7 +82,7 @@ static int bad_word(struct profile *p, const char *key, const char *what,
 {
 	char shown[48];
 
-	return dv_sjson_bad(&p->doc, key, "unknown %s \"%s\"", what,
+	return dv_sjson_bad(&p->doc, key, "%s \"%s\"", what,
 			    dv_sjson_show(word, shown));
 }
 
@@ -100,7 +102,7 @@ static int find_action(struct profile *p, const char *key, const char *name,
 		return dv_sjson_bad(&p->doc, key,
 				    "SCMP_ACT_NOTIFY is not supported: nobody "
 				    "would answer the notifications");
-	return bad_word(p, key, "action", name);
+	return bad_word(p, key, "unknown action", name);
 }
 
 static int read_action(struct profile *p, struct json_object *obj,
@@ -150,7 +152,7 @@ static int read_op(struct profile *p, struct json_object *obj,
 			return 0;
 		}
 	}
-	return bad_word(p, "op", "operator", name);
+	return bad_word(p, "op", "unknown operator", name);
 }
 
 static int read_arg(struct profile *p, struct json_object *obj,
@@ -228,6 +230,8 @@ static int add_rules(struct profile *p, const struct entry *e, int nr)
 					   e->args + i);
 		if (r < 0 && r != -EEXIST)
 			return r;
+		if (++p->n_rules > RULES_MAX)
+			return -E2BIG;
 		i += step;
 	} while (i < e->n_args);
 	return 0;
@@ -342,7 +346,7 @@ static int add_arch(struct profile *p, const char *key, const char *name)
 	int r;
 
 	if (arch == 0)
-		return bad_word(p, key, "architecture", name);
+		return bad_word(p, key, "unknown architecture", name);
 	r = seccomp_arch_add(p->filter, arch);
 	if (r < 0 && r != -EEXIST)
 		return dv_sjson_bad(&p->doc, key, "%s cannot be added here",
@@ -418,8 +422,7 @@ static int check_flags(struct profile *p, struct json_object *root)
 			return r;
 		if (strcmp(name, "SECCOMP_FILTER_FLAG_TSYNC") != 0 &&
 		    strcmp(name, "SECCOMP_FILTER_FLAG_SPEC_ALLOW") != 0)
-			return bad_word(p, "flags", "or unsupported flag",
-					name);
+			return bad_word(p, "flags", "unsupported flag", name);
 	}
 	return 0;
 }

@@ -127,7 +127,7 @@ static const struct row allowed[] = {
 	/* The kernel's answer, not ours. */
 	{ "ioctl of no descriptor", { SYS_ioctl, { -1UL, TIOCGWINSZ, 0 } }, EBADF },
 	{ "ptrace", { SYS_ptrace, { 16 /* attach */, 0x7ffffffe } }, ESRCH },
-	{ "process_vm_readv", { SYS_process_vm_readv, { 0x7ffffffe, 0, 0, 0, 0 } }, 0 },
+	{ "process_vm_readv", { SYS_process_vm_readv, { 0x7ffffffe, 0, 0, 0, 0, 1 } }, EINVAL },
 };
 // clang-format on
 

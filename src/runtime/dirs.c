@@ -111,7 +111,7 @@ static int take_lock(int dirfd)
 	return fd;
 }
 
-int dv_home_name(struct dv_home *home, struct dv_err *err)
+int dv_home_open(struct dv_home *home, struct dv_err *err)
 {
 	int r;
 
@@ -121,17 +121,18 @@ int dv_home_name(struct dv_home *home, struct dv_err *err)
 		return r;
 	dv_random_id(home->id);
 	r = dv_path_join(home->path, sizeof(home->path), home->base, home->id);
-	return r < 0 ? fail(err, r, "path", home->base) : 0;
+	if (r < 0)
+		return fail(err, r, "path", home->base);
+	home->basefd = r = open_base(home->base, err);
+	return r < 0 ? r : 0;
 }
 
 int dv_home_create(struct dv_home *home, struct dv_err *err)
 {
 	char tmp[DV_ID_LEN + 2];
-	dv_autofd int base = open_base(home->base, err);
+	int base = home->basefd;
 	int r;
 
-	if (base < 0)
-		return base;
 	snprintf(tmp, sizeof(tmp), ".%s", home->id);
 	if (mkdirat(base, tmp, 0700) < 0)
 		return fail(err, -errno, "create", home->path);
@@ -144,7 +145,7 @@ int dv_home_create(struct dv_home *home, struct dv_err *err)
 	if (r < 0) {
 		fail(err, r, "create", home->path);
 		dv_remove_tree(base, tmp);
-		dv_home_remove(home);
+		dv_home_release(home);
 		return r;
 	}
 	return 0;
@@ -171,6 +172,7 @@ void dv_home_remove(struct dv_home *home)
 
 void dv_home_release(struct dv_home *home)
 {
+	dv_close(home->basefd);
 	dv_close(home->dirfd);
 	dv_close(home->lock);
 	*home = (struct dv_home)DV_HOME_INIT;

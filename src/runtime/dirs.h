@@ -24,17 +24,21 @@ struct dv_home {
 	char id[DV_ID_LEN + 1];
 	char base[200]; /* RUNDIR */
 	char path[220]; /* RUNDIR/<id> */
+	int basefd;	/* of base */
 	int dirfd;	/* of path */
 	int lock;
 };
 
-#define DV_HOME_INIT { .dirfd = -1, .lock = -1 }
+#define DV_HOME_INIT { .basefd = -1, .dirfd = -1, .lock = -1 }
 
-/* Choose an id and with it the paths; nothing is made yet. */
-int dv_home_name(struct dv_home *home, struct dv_err *err);
+/*
+ * Choose an id, and open RUNDIR, which must be ours and closed to others (it is
+ * made when it is missing). The directory of the id is not made yet.
+ */
+int dv_home_open(struct dv_home *home, struct dv_err *err);
 /*
  * Make the directory that was named, locked. It appears under its name only
- * when the lock is held. RUNDIR itself must be ours and closed to others.
+ * when the lock is held.
  */
 int dv_home_create(struct dv_home *home, struct dv_err *err);
 /* Replace a file in it; 0 or -errno. */

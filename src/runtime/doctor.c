@@ -34,10 +34,10 @@ struct facts {
 	int probe_result;
 };
 
-static void result(struct dv_check *c, enum dv_check_result r,
-		   const char *fmt, ...) DV_PRINTF(3, 4);
-static void result(struct dv_check *c, enum dv_check_result r,
-		   const char *fmt, ...)
+static void result(struct dv_check *c, enum dv_check_result r, const char *fmt,
+		   ...) DV_PRINTF(3, 4);
+static void result(struct dv_check *c, enum dv_check_result r, const char *fmt,
+		   ...)
 {
 	va_list ap;
 
@@ -101,6 +101,12 @@ static void why_no_user(struct dv_check *c)
 	}
 }
 
+/* ENOSPC is how the kernel says that a limit of namespaces is reached. */
+static const char *reason(int sys)
+{
+	return sys == ENOSPC ? "the limit is reached" : dv_errno_text(sys);
+}
+
 static void check_user(const struct facts *f, struct dv_check *c)
 {
 	if (f->probe_result == 0 && f->probe.user == 0) {
@@ -108,53 +114,52 @@ static void check_user(const struct facts *f, struct dv_check *c)
 		return;
 	}
 	result(c, DV_CHECK_FAIL, "cannot be made: %s",
-	       dv_errno_text(f->probe_result < 0 ? -f->probe_result :
-						   f->probe.user));
+	       reason(f->probe_result < 0 ? -f->probe_result : f->probe.user));
 	why_no_user(c);
 }
 
-/* A probe's number: 0 passes, else @bad with the reason; -1 was not reached. */
-static bool probed(struct dv_check *c, int what, const char *good,
-		   enum dv_check_result bad)
+/* A probe's number: 0 passes, else @bad with the reason; -1: not reached. */
+static void probed(struct dv_check *c, int what, const char *good,
+		   enum dv_check_result bad, const char *how)
 {
-	if (what == 0)
+	if (what == 0) {
 		result(c, DV_CHECK_PASS, "%s", good);
-	else if (what < 0)
-		result(c, bad, "could not be tried: an earlier step failed");
-	else
-		result(c, bad, "%s", dv_errno_text(what));
-	return what == 0;
+	} else if (what < 0) {
+		result(c, bad, "not tried: something above has to work first");
+	} else {
+		result(c, bad, "%s", reason(what));
+		fix(c, how);
+	}
 }
 
 static void check_spaces(const struct facts *f, struct dv_check *c)
 {
-	if (!probed(c, f->probe.spaces, "mount, pid, ipc, uts, net and cgroup",
-		    DV_CHECK_FAIL))
-		fix(c, "the limits are /proc/sys/user/max_*_namespaces; a "
-		       "container must allow CLONE_NEW*");
+	probed(c, f->probe.spaces, "mount, pid, ipc, uts, net and cgroup",
+	       DV_CHECK_FAIL,
+	       "the limits are /proc/sys/user/max_*_namespaces; a container "
+	       "must allow CLONE_NEW*");
 }
 
 static void check_mounts(const struct facts *f, struct dv_check *c)
 {
 	int worst = f->probe.tmpfs ? f->probe.tmpfs : f->probe.setattr;
 
-	if (!probed(c, worst, "tmpfs and read-only binds work", DV_CHECK_FAIL))
-		fix(c, "an AppArmor or seccomp profile forbids mount(2) here");
+	probed(c, worst, "tmpfs and read-only binds work", DV_CHECK_FAIL,
+	       "an AppArmor or seccomp profile forbids mount(2) here");
 }
 
 static void check_overlay(const struct facts *f, struct dv_check *c)
 {
-	if (!probed(c, f->probe.overlay, "works in a sandbox", DV_CHECK_WARN))
-		fix(c, "modprobe overlay, Linux 5.11 or newer for ordinary "
-		       "users; or --rootfs DIR:ro or DIR:rw");
+	probed(c, f->probe.overlay, "works in a sandbox", DV_CHECK_WARN,
+	       "modprobe overlay, Linux 5.11 or newer; or --rootfs DIR:ro or "
+	       "DIR:rw");
 }
 
 static void check_proc(const struct facts *f, struct dv_check *c)
 {
-	if (!probed(c, f->probe.proc, "can be mounted in a sandbox",
-		    DV_CHECK_FAIL))
-		fix(c, "/proc is masked here, as in most containers: start "
-		       "that container with an unmasked /proc");
+	probed(c, f->probe.proc, "can be mounted in a sandbox", DV_CHECK_FAIL,
+	       "/proc is masked here, as in most containers: start that "
+	       "container with an unmasked /proc");
 }
 
 static void limits(struct dv_check *c, const char *name, bool can,
@@ -179,10 +184,10 @@ static void check_cgroups(const struct facts *f DV_UNUSED, struct dv_check *c)
 
 	dv_cgroup_probe(&can);
 	result(c, DV_CHECK_PASS, "%s%s; limits:",
-	       can.hybrid ? "v1 and v2" :
-	       can.v1	  ? "v1" :
-	       can.v2_mounted ? "v2" :
-				"none",
+	       can.hybrid       ? "v1 and v2"
+	       : can.v1         ? "v1"
+	       : can.v2_mounted ? "v2"
+				: "none",
 	       can.v2_writable ? ", own groups" : "");
 	limits(c, "memory", can.memory, can.why_memory);
 	limits(c, "cpu", can.cpu, can.why_cpu);
@@ -317,8 +322,9 @@ static void check_rlimits(const struct facts *f DV_UNUSED, struct dv_check *c)
 static void check_kvm(const struct facts *f DV_UNUSED, struct dv_check *c)
 {
 	if (access("/dev/kvm", R_OK | W_OK) == 0) {
-		result(c, DV_CHECK_PASS, "/dev/kvm is there; whether it runs "
-					 "code is tried when it is used");
+		result(c, DV_CHECK_PASS,
+		       "/dev/kvm is there; whether it runs "
+		       "code is tried when it is used");
 		return;
 	}
 	result(c, DV_CHECK_WARN, "/dev/kvm: %s", dv_errno_text(errno));
@@ -361,10 +367,7 @@ static const struct {
 static void gather(struct facts *f)
 {
 	*f = (struct facts){ .root = geteuid() == 0, .probe = DV_PROBE_INIT };
-	f->probe_result = dv_doctor_probe(true, &f->probe);
-	/* Root needs no user namespace for the rest: try that way too. */
-	if (f->root && f->probe.user != 0)
-		dv_doctor_probe(false, &f->probe);
+	f->probe_result = dv_doctor_probe(&f->probe);
 }
 
 static void one(const struct facts *f, size_t i, struct dv_check *c)

@@ -3,9 +3,8 @@
 /*
  * Probes of the doctor that need a process of their own.
  */
-#include <stdbool.h>
 
-/* What a child in new namespaces could do. 0, an errno, or -1: not tried. */
+/* What a child in new namespaces could do. 0, an errno, or -1: not reached. */
 struct dv_probe {
 	int user;    /* a user namespace with one mapped id */
 	int spaces;  /* mount, pid, ipc, uts, net, cgroup namespaces */
@@ -15,10 +14,13 @@ struct dv_probe {
 	int setattr; /* read-only bind by mount_setattr */
 };
 
-#define DV_PROBE_INIT { -1, -1, -1, -1, -1, -1 }
+#define DV_PROBE_INIT                  \
+	{                              \
+		-1, -1, -1, -1, -1, -1 \
+	}
 
 /*
- * Try them in a child; @user: in a user namespace of its own, as an ordinary
- * user has to. Everything is gone when it returns. 0 or -errno.
+ * Try them in a child, in a user namespace of its own, as a start does.
+ * Everything is gone when it returns. 0 or -errno.
  */
-int dv_doctor_probe(bool user, struct dv_probe *probe);
+int dv_doctor_probe(struct dv_probe *probe);

@@ -92,10 +92,10 @@ static int try_proc(void)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 }
 
-static void try_all(bool user, struct dv_probe *p)
+static void try_all(struct dv_probe *p)
 {
-	p->user = user ? enter_user() : -1;
-	if (p->user > 0)
+	p->user = enter_user();
+	if (p->user)
 		return;
 	p->spaces = sys(unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
 				CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP));
@@ -112,7 +112,7 @@ static void try_all(bool user, struct dv_probe *p)
 	p->proc = try_proc();
 }
 
-int dv_doctor_probe(bool user, struct dv_probe *probe)
+int dv_doctor_probe(struct dv_probe *probe)
 {
 	dv_autofd int rd = -1, wr = -1;
 	int fds[2], r = dv_pipe(fds);
@@ -129,7 +129,7 @@ int dv_doctor_probe(bool user, struct dv_probe *probe)
 	if (pid == 0) {
 		signal(SIGALRM, SIG_DFL);
 		alarm(PROBE_DEADLINE_S); /* a mount can hang */
-		try_all(user, probe);
+		try_all(probe);
 		n = write(wr, probe, sizeof(*probe));
 		_exit(n != (ssize_t)sizeof(*probe));
 	}

@@ -125,15 +125,6 @@ static int await_exec(struct dv_run *run, struct dv_err *err)
 	return dv_proc_finish(&run->proc, &run->sb, err);
 }
 
-static int launch(struct dv_run *run, struct dv_planned *p, struct dv_err *err)
-{
-	int r = dv_proc_begin(&run->proc, &run->sb, &p->plan.msg.process,
-			      p->fds, p->n_fds, &run->cg, err);
-
-	mark(run, "fork helper");
-	return r < 0 ? r : await_exec(run, err);
-}
-
 /* ---- once it runs ------------------------------------------------------------- */
 
 static void take_streams(struct dv_run *run, struct dv_planned *p)
@@ -205,31 +196,50 @@ static void describe(struct dv_run *run, const struct dv_spec *spec,
 		 spec->net == DV_NET_HOST ? "; host network" : "", limits);
 }
 
+/* The directory and the groups, while init and the helper are at work. */
+static int settle(struct dv_run *run, const struct dv_spec *spec,
+		  struct dv_buf *missing, struct dv_err *err)
+{
+	int r = dv_home_create(&run->home, err);
+
+	mark(run, "keeper: state");
+	if (r == 0)
+		r = make_groups(run, spec, missing, err);
+	mark(run, "keeper: control groups");
+	if (r == 0)
+		r = dv_proc_join(&run->proc, &run->cg, err);
+	return r;
+}
+
 /*
- * What can be refused is refused before anything exists. Then init first: it
- * works on its own while the directory and the groups are made.
+ * What can be refused is refused before anything exists. Then init, then the
+ * helper: they work on their own while the rest is made. The root is built on
+ * RUNDIR, which no sandbox may see anyway.
  */
-static int prepare(struct dv_run *run, const struct dv_spec *spec,
-		   struct dv_planned *p, struct dv_err *err)
+static int launch(struct dv_run *run, const struct dv_spec *spec,
+		  struct dv_planned *p, struct dv_err *err)
 {
 	dv_autobuf missing = DV_BUF_INIT(4096);
-	int r = dv_home_name(&run->home, err);
+	const dv_Plan *plan = &p->plan.msg;
+	int r = dv_home_open(&run->home, err);
 
 	memcpy(run->id, run->home.id, sizeof(run->id));
 	if (r == 0)
 		r = dv_planner_plan(p, spec, run->home.id, run->home.base,
-				    run->home.path, err);
-	mark(run, "plan");
+				    run->home.base, err);
+	mark(run, "keeper: plan");
 	if (r == 0)
-		r = dv_sandbox_start(&run->sb, &p->plan.msg.isolation,
-				     run->timing, err);
-	mark(run, "start init");
+		r = dv_sandbox_start(&run->sb, &plan->isolation, run->timing,
+				     err);
+	mark(run, "keeper: id maps");
 	if (r == 0)
-		r = dv_home_create(&run->home, err);
-	mark(run, "state");
+		r = dv_proc_begin(&run->proc, &run->sb, &plan->process, p->fds,
+				  p->n_fds, err);
+	mark(run, "keeper: fork helper");
 	if (r == 0)
-		r = make_groups(run, spec, &missing, err);
-	mark(run, "control groups");
+		r = settle(run, spec, &missing, err);
+	if (r == 0)
+		r = await_exec(run, err);
 	if (r < 0)
 		return r;
 	dv_buf_put(&missing, p->missing.data ? p->missing.data : "",
@@ -262,10 +272,8 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 		 struct dv_err *err)
 {
 	struct dv_planned p = DV_PLANNED_INIT;
-	int r = prepare(run, spec, &p, err);
+	int r = launch(run, spec, &p, err);
 
-	if (r == 0)
-		r = launch(run, &p, err);
 	if (r == 0) {
 		run->started_ns = dv_now_ns();
 		run->exit.started_unix_ns = unix_ns();
