@@ -17,20 +17,27 @@
 
 enum {
 	GROUPS_FILE_MAX = 16384,
-	/* A directory without a lock is being made, or its maker was killed. */
-	BIRTH_SECONDS = 10,
+	BIRTH_SECONDS = 10, /* making a directory takes less than 1 ms */
 };
 
-/* True when nobody holds the lock in @dirfd. Without a lock file: too young? */
+/* True when nobody holds the lock in @dirfd. */
 static bool is_dead(int dirfd)
 {
 	dv_autofd int fd = openat(dirfd, "lock", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? errno == ENOENT : dv_fd_locked(fd) == 0;
+}
+
+/*
+ * A directory has a dot until its lock is held. In between it looks dead, but
+ * its keeper may be about to take the lock.
+ */
+static bool is_unborn(int dirfd, const char *name)
+{
 	struct stat st;
 
-	if (fd < 0)
-		return errno == ENOENT && fstat(dirfd, &st) == 0 &&
-		       time(NULL) - st.st_mtime > BIRTH_SECONDS;
-	return dv_fd_locked(fd) == 0;
+	return name[0] == '.' && (fstat(dirfd, &st) < 0 ||
+				  time(NULL) - st.st_mtime < BIRTH_SECONDS);
 }
 
 /* 0 when all groups of the dead keeper are gone, -EBUSY when not yet. */
@@ -68,7 +75,8 @@ static void sweep_one(int base, const char *name)
 	dv_autofd int fd = openat(base, name, O_RDONLY | O_DIRECTORY |
 						      O_CLOEXEC | O_NOFOLLOW);
 
-	if (fd >= 0 && is_dead(fd) && sweep_groups(fd) == 0)
+	if (fd >= 0 && !is_unborn(fd, name) && is_dead(fd) &&
+	    sweep_groups(fd) == 0)
 		dv_remove_tree(base, name);
 }
 
