@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "engine/child.h"
+#include "engine/mounts.h"
 #include "engine/sys.h"
 
 /*
@@ -22,13 +23,19 @@
  */
 static char *cmdline;
 static size_t cmdline_len;
+/* The same for /proc/1/environ, where CAP_SYS_PTRACE was given to a process of
+ * the sandbox: what the keeper was told is not what its command was told. */
+static char *environ_start, *environ_end;
 
 __attribute__((constructor)) static void find_cmdline(int argc, char **argv,
 						      char **envp)
 {
-	(void)envp;
 	if (argc < 1 || !argv || !argv[0])
 		return;
+	for (char **e = envp; e && *e; e++)
+		environ_end = *e + strlen(*e);
+	if (environ_end)
+		environ_start = envp[0];
 	cmdline = argv[0];
 	cmdline_len = (size_t)(argv[argc - 1] - argv[0]) +
 		      strlen(argv[argc - 1]);
@@ -39,6 +46,9 @@ static void hide_cmdline(void)
 	static const char name[] = "davit-init";
 
 	prctl(PR_SET_NAME, name, 0, 0, 0);
+	if (environ_start)
+		memset(environ_start, 0,
+		       (size_t)(environ_end - environ_start));
 	if (!cmdline)
 		return;
 	memset(cmdline, 0, cmdline_len);
@@ -81,6 +91,8 @@ static int set_up(struct dv_init *in, struct dv_err *err)
 				dv_err_sys(err, errno, "set hostname %s",
 					   iso->hostname),
 				DV_STEP_PROCESS);
+	if (r == 0 && iso->has_root)
+		r = dv_mounts_prepare(iso, in->ctl, err);
 	/* Whoever enters the root moves our root, and our directory if it is
 	 * the same; any other would keep the host's mounts alive. */
 	if (r == 0 && chdir("/") < 0)
@@ -95,11 +107,8 @@ static int set_up(struct dv_init *in, struct dv_err *err)
  */
 static _Noreturn void hold(int lifeline)
 {
-	cpu_set_t all;
 	char byte;
 
-	memset(&all, 0xff, sizeof(all));
-	(void)sched_setaffinity(0, sizeof(all), &all);
 	signal(SIGCHLD, SIG_IGN);
 	if (lifeline != 0) {
 		dup2(lifeline, 0);

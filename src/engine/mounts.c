@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -78,14 +79,20 @@ static int bind_mount(struct builder *b, const dv_Mount *m, struct dv_err *err)
 	return r < 0 ? dv_err_sys(err, -r, "attach %s", m->source) : 0;
 }
 
-/* A new file system of type @type; flags and options from the mount. */
-static int new_fs(struct builder *b, const dv_Mount *m, const char *type,
-		  struct dv_err *err)
+static const char *const fs_types[] = {
+	[dv_MOUNT_BIND] = NULL,	      [dv_MOUNT_TMPFS] = "tmpfs",
+	[dv_MOUNT_PROC] = "proc",     [dv_MOUNT_SYSFS] = "sysfs",
+	[dv_MOUNT_DEVPTS] = "devpts", [dv_MOUNT_MQUEUE] = "mqueue",
+	[dv_MOUNT_SYMLINK] = NULL,    [dv_MOUNT_DIR] = NULL,
+	[dv_MOUNT_CGROUP2] = "cgroup2",
+};
+
+/* A new file system, detached, with the flags and options of @m. An fd. */
+static int create_fs(const dv_Mount *m, struct dv_err *err)
 {
+	const char *type = fs_types[m->kind];
 	char mode[16];
 	dv_autofd int fs = dv_mnt_fsopen(type);
-	dv_autofd int mnt = -1;
-	dv_autofd int at = -1;
 	int r = fs < 0 ? fs : 0;
 
 	if (r == 0 && m->kind == dv_MOUNT_TMPFS) {
@@ -95,20 +102,29 @@ static int new_fs(struct builder *b, const dv_Mount *m, const char *type,
 	if (r == 0 && m->options)
 		r = dv_mnt_options(fs, m->options);
 	if (r == 0)
-		mnt = r = dv_mnt_create(fs, attr_of(m->flags));
-	if (r < 0) {
-		if (r == -EPERM && m->kind != dv_MOUNT_TMPFS)
-			dv_err_hint(err, "parts of the host's %s are hidden "
-					 "from us (are we in a container?); "
-					 "the kernel refuses a new one then",
-				    type);
-		return dv_err_sys(err, -r, "create %s", type);
-	}
-	at = dv_target_open(b->root, m->target, true, err);
-	if (at < 0)
-		return at;
-	r = dv_mnt_move(mnt, at);
-	return r < 0 ? dv_err_sys(err, -r, "attach %s", type) : 0;
+		r = dv_mnt_create(fs, attr_of(m->flags));
+	if (r == -EPERM && m->kind != dv_MOUNT_TMPFS)
+		dv_err_hint(err, "parts of the host's %s are hidden from us "
+				 "(are we in a container?); the kernel refuses "
+				 "a new one then",
+			    type);
+	return r < 0 ? dv_err_sys(err, -r, "create %s", type) : r;
+}
+
+static int attach(struct builder *b, int mnt, const dv_Mount *m,
+		  struct dv_err *err)
+{
+	dv_autofd int at = dv_target_open(b->root, m->target, true, err);
+	int r = at < 0 ? at : dv_mnt_move(mnt, at);
+
+	return at >= 0 && r < 0 ? dv_err_sys(err, -r, "attach") : r;
+}
+
+static int new_fs(struct builder *b, const dv_Mount *m, struct dv_err *err)
+{
+	dv_autofd int mnt = create_fs(m, err);
+
+	return mnt < 0 ? mnt : attach(b, mnt, m, err);
 }
 
 static int make_dir(struct builder *b, const dv_Mount *m, struct dv_err *err)
@@ -126,14 +142,6 @@ static int make_dir(struct builder *b, const dv_Mount *m, struct dv_err *err)
 	return 0;
 }
 
-static const char *const fs_types[] = {
-	[dv_MOUNT_BIND] = NULL,	      [dv_MOUNT_TMPFS] = "tmpfs",
-	[dv_MOUNT_PROC] = "proc",     [dv_MOUNT_SYSFS] = "sysfs",
-	[dv_MOUNT_DEVPTS] = "devpts", [dv_MOUNT_MQUEUE] = "mqueue",
-	[dv_MOUNT_SYMLINK] = NULL,    [dv_MOUNT_DIR] = NULL,
-	[dv_MOUNT_CGROUP2] = "cgroup2",
-};
-
 static int one_mount(struct builder *b, const dv_Mount *m, struct dv_err *err)
 {
 	int r;
@@ -145,7 +153,7 @@ static int one_mount(struct builder *b, const dv_Mount *m, struct dv_err *err)
 	else if (m->kind == dv_MOUNT_DIR)
 		r = make_dir(b, m, err);
 	else
-		r = new_fs(b, m, fs_types[m->kind], err);
+		r = new_fs(b, m, err);
 	return r < 0 ? dv_err_wrap(err, r, "mount %s", m->target) : 0;
 }
 
@@ -339,14 +347,14 @@ static bool of_namespace(dv_MountKind kind)
 	       kind == dv_MOUNT_MQUEUE || kind == dv_MOUNT_CGROUP2;
 }
 
-/* These, and everything below one of them, wait for the second half. */
-static bool is_late(const dv_Isolation *iso, const dv_Mount *m)
+/* The file system of that kind that @path lies in, up to mount @end; or NULL. */
+static const dv_Mount *inside_of(const dv_Isolation *iso, const char *path,
+				 const dv_Mount *end)
 {
-	for (const dv_Mount *fs = iso->mounts; fs <= m; fs++)
-		if (of_namespace(fs->kind) &&
-		    dv_path_below(m->target, fs->target))
-			return true;
-	return false;
+	for (const dv_Mount *fs = iso->mounts; fs < end; fs++)
+		if (of_namespace(fs->kind) && dv_path_below(path, fs->target))
+			return fs;
+	return NULL;
 }
 
 static int do_mounts(struct builder *b, bool late, struct dv_err *err)
@@ -354,35 +362,103 @@ static int do_mounts(struct builder *b, bool late, struct dv_err *err)
 	const dv_Isolation *iso = b->iso;
 	int r = 0;
 
-	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++)
-		if (is_late(iso, &iso->mounts[i]) == late)
-			r = one_mount(b, &iso->mounts[i], err);
+	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++) {
+		const dv_Mount *m = &iso->mounts[i];
+
+		if (of_namespace(m->kind) ||
+		    (inside_of(iso, m->target, m) != NULL) != late)
+			continue;
+		r = one_mount(b, m, err);
+	}
 	return r;
 }
 
-static int cover_paths(struct builder *b, struct dv_ctl *ctl,
+/*
+ * Make the paths of @iso that lie in @fs (NULL: in none) read-only, or mask
+ * them; b->root is the root of @fs then.
+ */
+static int cover_paths(struct builder *b, const dv_Mount *fs,
 		       struct dv_err *err)
 {
 	const dv_Isolation *iso = b->iso;
+	const dv_Mount *end = iso->mounts + iso->mounts_count;
+	size_t skip = fs ? strlen(fs->target) : 0;
 	int r = 0;
 
 	for (pb_size_t i = 0; r == 0 && i < iso->readonly_count; i++)
-		r = readonly_path(b, iso->readonly[i], err);
-	dv_ctl_mark(ctl, "main: read-only paths");
-	if (r == 0 && iso->masked_count > 0) {
-		b->null_fd = open("/dev/null", O_PATH | O_CLOEXEC);
-		if (b->null_fd < 0)
-			r = dv_err_sys(err, errno, "open /dev/null");
-	}
+		if (inside_of(iso, iso->readonly[i], end) == fs)
+			r = readonly_path(b, iso->readonly[i] + skip, err);
 	for (pb_size_t i = 0; r == 0 && i < iso->masked_count; i++)
-		r = mask_path(b, iso->masked[i], err);
-	dv_ctl_mark(ctl, "main: masks");
-	if (r == 0 && iso->root_readonly) {
-		r = dv_mnt_setattr(b->root, MOUNT_ATTR_RDONLY, 0, false);
-		if (r < 0)
-			dv_err_sys(err, -r, "make the root read-only");
-	}
+		if (inside_of(iso, iso->masked[i], end) == fs)
+			r = mask_path(b, iso->masked[i] + skip, err);
 	return r;
+}
+
+/* ---- the three parts ------------------------------------------------------ */
+
+static int open_null(struct builder *b, struct dv_err *err)
+{
+	if (b->iso->masked_count == 0)
+		return 0;
+	b->null_fd = open("/dev/null", O_PATH | O_CLOEXEC);
+	return b->null_fd < 0 ? dv_err_sys(err, errno, "open /dev/null") : 0;
+}
+
+static void close_builder(struct builder *b)
+{
+	dv_close(b->null_fd);
+	dv_close(b->empty_dir);
+	dv_close(b->root);
+}
+
+/* Where the n-th file system of init waits for its root: <at>.<n> */
+static void waiting_place(char out[PATH_MAX], const dv_Isolation *iso,
+			  const dv_Mount *m)
+{
+	dv_fmt(out, PATH_MAX, "%s.%d", iso->root.at, (int)m->kind);
+}
+
+static int prepare_one(struct builder *b, const dv_Mount *m,
+		       struct dv_err *err)
+{
+	char place[PATH_MAX];
+	dv_autofd int at = -1;
+	int r;
+
+	waiting_place(place, b->iso, m);
+	at = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return dv_err_sys(err, errno, "open %s", place);
+	b->root = create_fs(m, err);
+	if (b->root < 0)
+		return b->root;
+	r = dv_mnt_move(b->root, at);
+	if (r < 0)
+		return dv_err_sys(err, -r, "attach to %s", place);
+	r = cover_paths(b, m, err);
+	b->root = dv_close(b->root);
+	return r;
+}
+
+int dv_mounts_prepare(const dv_Isolation *iso, struct dv_ctl *ctl,
+		      struct dv_err *err)
+{
+	struct builder b = { iso, -1, -1, -1 };
+	int r = open_null(&b, err);
+
+	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++) {
+		const dv_Mount *m = &iso->mounts[i];
+
+		if (!of_namespace(m->kind))
+			continue;
+		r = prepare_one(&b, m, err);
+		dv_err_wrap(err, r, "mount %s", m->target);
+		dv_ctl_mark(ctl, m->kind == dv_MOUNT_PROC ?
+					 "init: /proc and its masks" :
+					 "init: /sys and its masks");
+	}
+	close_builder(&b);
+	return dv_err_step(err, r, DV_STEP_MOUNT);
 }
 
 int dv_mounts_build(const dv_Isolation *iso, struct dv_ctl *ctl,
@@ -399,11 +475,36 @@ int dv_mounts_build(const dv_Isolation *iso, struct dv_ctl *ctl,
 	dv_err_step(err, r, DV_STEP_ROOT);
 	dv_ctl_mark(ctl, "helper: root");
 	if (r >= 0)
-		r = dv_err_step(err, do_mounts(&b, false, err),
-				DV_STEP_MOUNT);
+		r = do_mounts(&b, false, err);
+	if (r == 0)
+		r = open_null(&b, err);
+	if (r == 0)
+		r = cover_paths(&b, NULL, err);
+	dv_err_step(err, r, DV_STEP_MOUNT);
 	dv_ctl_mark(ctl, "helper: mounts");
-	dv_close(b.root);
+	close_builder(&b);
 	umask(mask);
+	return r;
+}
+
+/* What init has prepared goes to its place, with all that is mounted in it. */
+static int move_prepared(struct builder *b, struct dv_err *err)
+{
+	const dv_Isolation *iso = b->iso;
+	char place[PATH_MAX];
+	int r = 0;
+
+	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++) {
+		const dv_Mount *m = &iso->mounts[i];
+
+		if (!of_namespace(m->kind))
+			continue;
+		waiting_place(place, iso, m);
+		dv_autofd int mnt = open(place, O_PATH | O_CLOEXEC);
+		r = mnt < 0 ? dv_err_sys(err, errno, "open %s", place) :
+			      attach(b, mnt, m, err);
+		dv_err_wrap(err, r, "mount %s", m->target);
+	}
 	return r;
 }
 
@@ -417,17 +518,20 @@ int dv_mounts_enter(const dv_Isolation *iso, struct dv_ctl *ctl,
 	b.root = open(iso->root.at, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r = b.root < 0 ? dv_err_sys(err, errno, "open %s", iso->root.at) : 0;
 	if (r == 0)
-		r = do_mounts(&b, true, err);
-	dv_ctl_mark(ctl, "main: /proc and /sys");
+		r = move_prepared(&b, err);
 	if (r == 0)
-		r = cover_paths(&b, ctl, err);
+		r = do_mounts(&b, true, err);
+	if (r == 0 && iso->root_readonly) {
+		r = dv_mnt_setattr(b.root, MOUNT_ATTR_RDONLY, 0, false);
+		if (r < 0)
+			dv_err_sys(err, -r, "make the root read-only");
+	}
 	dv_err_step(err, r, DV_STEP_MOUNT);
+	dv_ctl_mark(ctl, "main: /proc and /sys");
 	if (r == 0)
 		r = dv_err_step(err, enter_root(b.root, err), DV_STEP_ROOT);
 	dv_ctl_mark(ctl, "main: enter the root");
-	dv_close(b.null_fd);
-	dv_close(b.empty_dir);
-	dv_close(b.root);
+	close_builder(&b);
 	umask(mask);
 	return r;
 }

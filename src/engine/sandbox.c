@@ -5,12 +5,12 @@
  *   keeper			init			helper
  *   clone3(NEW*) ------------> network namespace
  *   id maps			loopback, hostname
- *   state, groups
  *   clone3 ------------------------------------------> user, mount: setns
- *				`ready` (EOF) ---------> builds the root
- *				holds the life line	the rest: setns
- *   <- main: CLONE_PARENT ------------------------------+
- *   exec or error <- main: mounts /proc, enters the root, credentials, exec
+ *   state, groups		/proc, /sys, masks	builds the root
+ *   groups over `sock` -------------------------------> joins
+ *				`ready` (EOF) ---------> the rest: setns
+ *				holds the life line	main: CLONE_PARENT
+ *   exec or error <--- main: enters the root, credentials, exec
  *
  * The slow parts, the network namespace and the mounts, lie side by side. Who
  * dies half-way closes its pipe ends, so that nobody waits for it.
@@ -119,19 +119,21 @@ static int explain_clone(struct dv_err *err, int r)
 /*
  * A new process starts on its parent's CPU unless the kernel takes another one
  * for idle; of a virtual machine's halted CPUs it does not, and what was meant
- * to run side by side runs in turn. Keep init off our CPU while there are
- * others; it gives the restriction up itself (dv_init_main).
+ * to run side by side runs in turn. Forbidding our CPU moves init to another
+ * one at once; allowing it again lets the scheduler correct us.
  */
 static void move_away(pid_t pid)
 {
-	cpu_set_t set;
+	cpu_set_t all, others;
 	int cpu = sched_getcpu();
 
-	if (cpu < 0 || sched_getaffinity(0, sizeof(set), &set) < 0 ||
-	    CPU_COUNT(&set) < 2 || !CPU_ISSET(cpu, &set))
+	if (cpu < 0 || sched_getaffinity(0, sizeof(all), &all) < 0 ||
+	    CPU_COUNT(&all) < 2 || !CPU_ISSET(cpu, &all))
 		return;
-	CPU_CLR(cpu, &set);
-	(void)sched_setaffinity(pid, sizeof(set), &set);
+	others = all;
+	CPU_CLR(cpu, &others);
+	if (sched_setaffinity(pid, sizeof(others), &others) == 0)
+		(void)sched_setaffinity(pid, sizeof(all), &all);
 }
 
 int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,

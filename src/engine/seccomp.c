@@ -32,8 +32,8 @@ static int read_profile(const char *path, char **jsonp, size_t *lenp,
 	return r < 0 ? dv_err_sys(err, -r, "%s", path) : 0;
 }
 
-/* Appends to @bpf: from the cache, or compiled and then stored there. */
-static int get_filter(const char *path, const char *json, size_t len,
+/* The compiler's part, and the cache when there is one. */
+static int get_filter(const char *path, const struct dv_str *json,
 		      uint64_t caps, const char *cache_dir, struct dv_buf *bpf,
 		      struct dv_err *err)
 {
@@ -41,13 +41,13 @@ static int get_filter(const char *path, const char *json, size_t len,
 	struct dv_sc_key key;
 	int r;
 
-	if (!cache_dir)
-		return dv_seccomp_compile(path, json, len, caps, bpf, err);
-	dv_sc_key(&key, json, len, caps);
-	if (dv_sc_cache_load(cache_dir, &key, bpf))
-		return 0;
-	r = dv_seccomp_compile(path, json, len, caps, bpf, err);
-	if (r == 0)
+	if (cache_dir) {
+		dv_sc_key(&key, json->ptr, json->len, caps);
+		if (dv_sc_cache_load(cache_dir, &key, bpf))
+			return 0;
+	}
+	r = dv_seccomp_compile(path, json->ptr, json->len, caps, bpf, err);
+	if (r == 0 && cache_dir)
 		dv_sc_cache_store(cache_dir, &key, bpf->data + start,
 				  bpf->len - start);
 	return r;
@@ -56,12 +56,14 @@ static int get_filter(const char *path, const char *json, size_t len,
 int dv_seccomp_profile(const char *path, uint64_t caps, const char *cache_dir,
 		       struct dv_buf *bpf, struct dv_err *err)
 {
-	dv_autofree char *json = NULL;
+	dv_autofree char *text = NULL;
+	struct dv_str json;
 	size_t len = 0;
-	int r = read_profile(path, &json, &len, err);
+	int r = read_profile(path, &text, &len, err);
 
+	json = (struct dv_str){ text, len };
 	if (r == 0)
-		r = get_filter(path, json, len, caps, cache_dir, bpf, err);
+		r = get_filter(path, &json, caps, cache_dir, bpf, err);
 	if (r == 0)
 		return 0;
 	dv_err_step(err, r, DV_STEP_CONFIG);

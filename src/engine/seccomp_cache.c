@@ -150,7 +150,8 @@ bool dv_sc_cache_load(const char *dir, const struct dv_sc_key *key,
 	if (!file || dv_read_full(fd, file, (size_t)len) != len ||
 	    !is_sound(key, file, (size_t)len))
 		return false;
-	return dv_buf_put(bpf, file + PROGRAM_AT, (size_t)len - PROGRAM_AT) == 0;
+	return dv_buf_put(bpf, file + PROGRAM_AT, (size_t)len - PROGRAM_AT) ==
+	       0;
 }
 
 void dv_sc_cache_store(const char *dir, const struct dv_sc_key *key,

@@ -30,7 +30,7 @@ static const char profile[] =
 /* A directory with a profile, and a cache below it that is not there yet. */
 struct place {
 	char dir[32], json[64], cache[64];
-	char file[160];	 /* the cache file without capabilities */
+	char file[160];  /* the cache file without capabilities */
 	char other[160]; /* and with CAP_BPF */
 };
 
@@ -308,8 +308,9 @@ TEST(profile_file_errors_name_the_file)
 	char want[128];
 	struct place p;
 
-	check_file_error("/no/such", -ENOENT,
-			 "seccomp profile: /no/such: No such file or directory");
+	check_file_error(
+		"/no/such", -ENOENT,
+		"seccomp profile: /no/such: No such file or directory");
 	check_file_error("/dev/zero", -EFBIG,
 			 "seccomp profile: /dev/zero: larger than 1048576 "
 			 "bytes");

@@ -68,7 +68,8 @@ static bool arch_is_native(const struct dv_sc_machine *m, const char *name)
 	};
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(names); i++) {
-		if (names[i].arch == m->arch && strcmp(names[i].name, name) == 0)
+		if (names[i].arch == m->arch &&
+		    strcmp(names[i].name, name) == 0)
 			return true;
 	}
 	return false;
@@ -76,7 +77,7 @@ static bool arch_is_native(const struct dv_sc_machine *m, const char *name)
 
 /* What one condition came to. */
 struct outcome {
-	size_t n_caps, caps;	 /* named, and held */
+	size_t n_caps, caps;     /* named, and held */
 	size_t n_arches, arches; /* named, and native */
 	bool has_kernel, kernel; /* there is a minKernel; we are as new */
 };
@@ -115,8 +116,8 @@ static int read_kernel(const struct dv_sc_machine *m, struct dv_sjson *doc,
 	if (parse_version(text, &major, &minor) < 0)
 		return dv_sjson_bad(doc, "minKernel", "must be like \"4.8\"");
 	o->has_kernel = true;
-	o->kernel = m->major > major ||
-		    (m->major == major && m->minor >= minor);
+	o->kernel =
+		m->major > major || (m->major == major && m->minor >= minor);
 	return 0;
 }
 

@@ -39,7 +39,7 @@
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 enum {
-	NR_MAX = 1024,	 /* call numbers; a larger one fails the build */
+	NR_MAX = 1024,   /* call numbers; a larger one fails the build */
 	INSNS_MAX = 512, /* instructions */
 	/* Targets: the verdicts, then the rules, then the tree's nodes. */
 	FIRST_RULE = POLICY_N,
@@ -264,8 +264,8 @@ int main(int argc, char **argv)
 {
 	static struct gen g; /* too large for the stack */
 
-	g.arch = argc > 1 ? seccomp_arch_resolve_name(argv[1]) :
-			    seccomp_arch_native();
+	g.arch = argc > 1 ? seccomp_arch_resolve_name(argv[1])
+			  : seccomp_arch_native();
 	if (g.arch != SCMP_ARCH_X86_64 && g.arch != SCMP_ARCH_AARCH64)
 		die("no default filter for this architecture",
 		    argc > 1 ? argv[1] : "native");

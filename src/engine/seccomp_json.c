@@ -131,9 +131,9 @@ static const char *parse_problem(struct json_tokener *tok, size_t len,
 		return json_tokener_error_desc(e);
 	if (json_tokener_get_parse_end(tok) != len)
 		return "unexpected character";
-	return json_object_is_type(root, json_type_object) ?
-		       NULL :
-		       "the profile must be an object";
+	return json_object_is_type(root, json_type_object)
+		       ? NULL
+		       : "the profile must be an object";
 }
 
 int dv_sjson_parse(struct dv_sjson *doc, const char *text, size_t len,
@@ -212,7 +212,7 @@ static const char *whole_string(struct json_object *val)
 int dv_sjson_str(struct dv_sjson *doc, struct json_object *obj, const char *key,
 		 const char **valp)
 {
-	struct json_object *val;
+	struct json_object *val = NULL;
 	int r = member(doc, obj, key, json_type_string, "a string", &val);
 
 	if (r <= 0)
@@ -224,7 +224,7 @@ int dv_sjson_str(struct dv_sjson *doc, struct json_object *obj, const char *key,
 int dv_sjson_u64(struct dv_sjson *doc, struct json_object *obj, const char *key,
 		 uint64_t max, uint64_t *valp)
 {
-	struct json_object *val;
+	struct json_object *val = NULL;
 	int r = member(doc, obj, key, json_type_int, "an integer", &val);
 	uint64_t v;
 
@@ -272,7 +272,7 @@ const char *dv_sjson_show(const char *s, char out[48])
 	size_t n = 0;
 
 	for (; s[n] && n < 47; n++)
-		out[n] = s[n] > ' ' && s[n] <= '~' ? s[n] : '?';
+		out[n] = (char)(s[n] > ' ' && s[n] <= '~' ? s[n] : '?');
 	out[n] = '\0';
 	return out;
 }

@@ -21,7 +21,7 @@ enum {
 struct dv_sjson {
 	const char *name;   /* of the file, borrowed */
 	struct dv_err *err; /* borrowed, may be NULL */
-	char at[64];	    /* the object being read: "syscalls[3].args[0]" */
+	char at[64];        /* the object being read: "syscalls[3].args[0]" */
 };
 
 /*

@@ -16,6 +16,7 @@
 #include <sys/personality.h>
 #include <sys/socket.h>
 
+// clang-format off
 /* Always allowed. */
 static const char *const policy_allow[] = {
 	/* files and directories */
@@ -111,6 +112,7 @@ static const char *const policy_eperm[] = {
 	"kexec_load", "nfsservctl", "quotactl", "quotactl_fd", "reboot",
 	"settimeofday", "swapoff", "swapon", "syslog", "vhangup",
 };
+// clang-format on
 
 /* What a call gets. The order is that of the leaves in the filter. */
 enum policy_verdict {
@@ -144,12 +146,12 @@ struct policy_rule {
 };
 
 /* Not CLONE_NEWTIME: in clone() its bit belongs to the exit signal. */
-#define POLICY_CLONE_NEW                                             \
+#define POLICY_CLONE_NEW                                               \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
 	 CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 #define POLICY_NEWTIME UINT32_C(0x80)
 /* A 32-bit uname; the uname of 2.6; no address randomisation (debuggers). */
-#define POLICY_PERSONA (PER_LINUX32 | UNAME26 | ADDR_NO_RANDOMIZE)
+#define POLICY_PERSONA     (PER_LINUX32 | UNAME26 | ADDR_NO_RANDOMIZE)
 #define POLICY_PERSONA_ASK UINT32_C(0xffffffff)
 
 // clang-format off

@@ -26,18 +26,17 @@
 	"{\"names\":[\"" PROBE "\"],\"action\":\"SCMP_ACT_ERRNO\"," \
 	"\"errnoRet\":77" rest "}"
 #define ACT(action) "{\"names\":[\"" PROBE "\"],\"action\":\"" action "\"}"
-#define ARG(index, value)                           \
-	"{\"index\":" #index ",\"value\":" #value \
-	",\"op\":\"SCMP_CMP_EQ\"}"
+#define ARG(index, value) \
+	"{\"index\":" #index ",\"value\":" #value ",\"op\":\"SCMP_CMP_EQ\"}"
 
 #ifdef __x86_64__
-#define NATIVE	     "amd64"
-#define FOREIGN	     "arm64"
+#define NATIVE       "amd64"
+#define FOREIGN      "arm64"
 #define NATIVE_ARCH  "SCMP_ARCH_X86_64"
 #define FOREIGN_ARCH "SCMP_ARCH_AARCH64"
 #else
-#define NATIVE	     "arm64"
-#define FOREIGN	     "amd64"
+#define NATIVE       "arm64"
+#define FOREIGN      "amd64"
 #define NATIVE_ARCH  "SCMP_ARCH_AARCH64"
 #define FOREIGN_ARCH "SCMP_ARCH_X86_64"
 #endif
@@ -184,8 +183,8 @@ TEST(profile_one_argument_twice_is_either)
 
 TEST(profile_conditions_decide)
 {
-	const uint64_t caps = UINT64_C(1) << CAP_SYS_ADMIN |
-			      UINT64_C(1) << CAP_BPF;
+	const uint64_t caps = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1)
+								     << CAP_BPF;
 	static const struct {
 		const char *rest;
 		bool counts;
@@ -346,8 +345,9 @@ TEST(profile_errors_in_entries_name_the_path)
 		{ OPEN_WITH(REFUSE(",\"args\":[{\"index\":0,\"value\":1.5,"
 				   "\"op\":\"SCMP_CMP_EQ\"}]")),
 		  "t.json: syscalls[0].args[0].value: must be an integer" },
-		{ OPEN_WITH(REFUSE(",\"args\":[" ARG(0, 1) ",{\"index\":1,"
-				   "\"value\":1,\"op\":\"SCMP_CMP_XX\"}]")),
+		{ OPEN_WITH(REFUSE(",\"args\":[" ARG(
+			  0, 1) ",{\"index\":1,"
+				"\"value\":1,\"op\":\"SCMP_CMP_XX\"}]")),
 		  "t.json: syscalls[0].args[1].op: unknown operator "
 		  "\"SCMP_CMP_XX\"" },
 		{ OPEN_WITH(REFUSE(",\"includes\":{\"caps\":\"CAP_KILL\"}")),
@@ -366,7 +366,8 @@ TEST(profile_nul_in_the_text_is_an_error)
 {
 	static const char json[] = "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}\0{}";
 
-	check_error(json, sizeof(json) - 1, "t.json:1:35: unexpected character");
+	check_error(json, sizeof(json) - 1,
+		    "t.json:1:35: unexpected character");
 }
 
 /* @n times @item with commas between, inside @head and @tail. */

@@ -185,9 +185,9 @@ static int call_32bit(const void *arg DV_UNUSED)
 
 TEST(default_32bit_and_x32_calls_are_refused)
 {
-	const struct row x32 = {
-		"x32 getpid", { 0x40000000 | SYS_getpid, { 0 } }, ENOSYS
-	};
+	const struct row x32 = { "x32 getpid",
+				 { 0x40000000 | SYS_getpid, { 0 } },
+				 ENOSYS };
 	size_t n;
 	const struct sock_filter *f = dv_seccomp_default(&n);
 	int r = try_child(f, n, call_32bit, NULL);
@@ -295,8 +295,8 @@ TEST(default_every_single_flag_of_clone)
 
 	for (unsigned int bit = 0; bit < 64; bit++) {
 		uint64_t flag = UINT64_C(1) << bit;
-		uint32_t want = flag & POLICY_CLONE_NEW ? RET_ERRNO(EPERM) :
-							  SECCOMP_RET_ALLOW;
+		uint32_t want = flag & POLICY_CLONE_NEW ? RET_ERRNO(EPERM)
+							: SECCOMP_RET_ALLOW;
 
 		CHECK_EQ(ask(arch, SYS_clone, flag, 0, 0), want);
 		if (flag != POLICY_NEWTIME)
@@ -311,8 +311,8 @@ TEST(default_every_socket_family)
 	for (unsigned int f = 0; f < 64; f++) {
 		bool ok = f == AF_UNIX || f == AF_INET || f == AF_INET6 ||
 			  f == AF_NETLINK;
-		uint32_t want = ok ? SECCOMP_RET_ALLOW :
-				     RET_ERRNO(EAFNOSUPPORT);
+		uint32_t want =
+			ok ? SECCOMP_RET_ALLOW : RET_ERRNO(EAFNOSUPPORT);
 
 		CHECK_EQ(ask(arch, SYS_socket, f, 0, 0), want);
 		CHECK_EQ(ask(arch, SYS_socket, f | HIGH, 0, 0), want);

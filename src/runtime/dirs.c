@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/def.h"
 #include "base/fd.h"
 #include "base/path.h"
 
@@ -111,6 +112,23 @@ static int take_lock(int dirfd)
 	return fd;
 }
 
+/* Where the mounts of a root wait for each other: see engine/mounts.h. */
+static const char *const places[] = { "root", "root.2", "root.3", "root.5",
+				      "root.8" };
+
+static int make_places(struct dv_home *home, struct dv_err *err)
+{
+	const char *last = places[DV_ARRAY_LEN(places) - 1];
+
+	if (faccessat(home->basefd, last, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	for (size_t i = 0; i < DV_ARRAY_LEN(places); i++)
+		if (mkdirat(home->basefd, places[i], 0700) < 0 &&
+		    errno != EEXIST)
+			return fail(err, -errno, "create", home->root);
+	return 0;
+}
+
 int dv_home_open(struct dv_home *home, struct dv_err *err)
 {
 	int r;
@@ -121,10 +139,13 @@ int dv_home_open(struct dv_home *home, struct dv_err *err)
 		return r;
 	dv_random_id(home->id);
 	r = dv_path_join(home->path, sizeof(home->path), home->base, home->id);
+	if (r == 0)
+		r = dv_path_join(home->root, sizeof(home->root), home->base,
+				 "root");
 	if (r < 0)
 		return fail(err, r, "path", home->base);
 	home->basefd = r = open_base(home->base, err);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : make_places(home, err);
 }
 
 int dv_home_create(struct dv_home *home, struct dv_err *err)

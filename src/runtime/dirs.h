@@ -23,6 +23,7 @@ int dv_statedir(char *out, size_t size, struct dv_err *err);
 struct dv_home {
 	char id[DV_ID_LEN + 1];
 	char base[200]; /* RUNDIR */
+	char root[210]; /* RUNDIR/root: what sandboxes build their roots on */
 	char path[220]; /* RUNDIR/<id> */
 	int basefd;	/* of base */
 	int dirfd;	/* of path */
@@ -33,7 +34,9 @@ struct dv_home {
 
 /*
  * Choose an id, and open RUNDIR, which must be ours and closed to others (it is
- * made when it is missing). The directory of the id is not made yet.
+ * made when it is missing, with the empty directories that roots are built on:
+ * each sandbox covers them in a mount namespace of its own). The directory of
+ * the id is not made yet.
  */
 int dv_home_open(struct dv_home *home, struct dv_err *err);
 /*

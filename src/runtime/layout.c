@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -171,19 +172,76 @@ static void mask_secrets(struct dv_plan *plan)
 		closedir(dir);
 }
 
+/*
+ * @path as the kernel would name it: $HOME and the run directory may be given
+ * through symlinks, getcwd() never is. What does not exist yet is cut off; a
+ * directory above it is above what is left, too. "" when there is no way to
+ * tell.
+ */
+static void resolve(char real[PATH_MAX], const char *path)
+{
+	char text[PATH_MAX];
+
+	real[0] = '\0';
+	if (!path || path[0] != '/' ||
+	    dv_path_absolute(text, sizeof(text), path) < 0)
+		return;
+	/* ".." after a symlink means what the kernel says: the original first,
+	 * then the text of it without its last parts. */
+	if (realpath(path, real))
+		return;
+	while (!realpath(text, real) && text[1]) {
+		char *slash = strrchr(text, '/');
+
+		slash[slash == text] = '\0';
+	}
+}
+
 /* Also for its parents: what is above a hidden directory would show it. */
 static bool shows(const char *dir, const char *hidden)
 {
-	return hidden && hidden[0] == '/' && dv_path_below(hidden, dir);
+	char real[PATH_MAX];
+
+	resolve(real, hidden);
+	return real[0] && dv_path_below(real, dir);
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+	char real[PATH_MAX];
+
+	resolve(real, dir);
+	return real[0] && dv_path_below(path, real);
+}
+
+/* Directories full of things of other users: homes, and sockets. */
+static bool is_shared(const char *dir)
+{
+	static const char *const places[] = {
+		"/home", "/tmp", "/var/tmp", "/var", "/media", "/mnt",
+	};
+
+	for (size_t i = 0; i < DV_ARRAY_LEN(places); i++)
+		if (strcmp(dir, places[i]) == 0)
+			return true;
+	/* Somebody's home as a whole, and whatever it is called. */
+	if (strncmp(dir, "/home/", 6) == 0 && !strchr(dir + 6, '/'))
+		return true;
+	return strcmp(dir, "/root") == 0;
 }
 
 static bool cwd_allowed(const struct dv_layout *lay)
 {
+	static const char *const kernel[] = { "/proc", "/sys", "/dev", "/run" };
 	const char *cwd = lay->cwd;
 
-	return cwd && cwd[0] == '/' && cwd[1] && !shows(cwd, lay->home) &&
-	       !shows(cwd, lay->rundir) && !dv_path_below(cwd, "/proc") &&
-	       !dv_path_below(cwd, "/sys") && !dv_path_below(cwd, "/dev");
+	if (!cwd || cwd[0] != '/' || !cwd[1] || is_shared(cwd))
+		return false;
+	for (size_t i = 0; i < DV_ARRAY_LEN(kernel); i++)
+		if (dv_path_below(cwd, kernel[i]))
+			return false;
+	return !shows(cwd, lay->home) && !shows(cwd, lay->rundir) &&
+	       !is_below(cwd, lay->rundir);
 }
 
 static void add_home(struct dv_plan *plan, const struct dv_layout *lay)

@@ -21,8 +21,10 @@ struct dv_layout {
 
 /*
  * Mounts, masks and symlinks of the default root. *@cwd_shown says whether the
- * current directory is part of it (it is not when it is /, $HOME, @rundir, or
- * above one of them).
+ * current directory is part of it. It is not when it is /, $HOME, @rundir, or
+ * above one of them, whatever symlinks name them; nor in @rundir, in /run and
+ * the kernel's file systems; nor a directory that all users share (/tmp, /home)
+ * or the home of somebody.
  */
 void dv_layout_process(struct dv_plan *plan, const struct dv_layout *lay,
 		       bool *cwd_shown);

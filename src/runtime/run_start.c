@@ -213,8 +213,7 @@ static int settle(struct dv_run *run, const struct dv_spec *spec,
 
 /*
  * What can be refused is refused before anything exists. Then init, then the
- * helper: they work on their own while the rest is made. The root is built on
- * RUNDIR, which no sandbox may see anyway.
+ * helper: they work on their own while the rest is made.
  */
 static int launch(struct dv_run *run, const struct dv_spec *spec,
 		  struct dv_planned *p, struct dv_err *err)
@@ -226,7 +225,7 @@ static int launch(struct dv_run *run, const struct dv_spec *spec,
 	memcpy(run->id, run->home.id, sizeof(run->id));
 	if (r == 0)
 		r = dv_planner_plan(p, spec, run->home.id, run->home.base,
-				    run->home.base, err);
+				    run->home.root, err);
 	mark(run, "keeper: plan");
 	if (r == 0)
 		r = dv_sandbox_start(&run->sb, &plan->isolation, run->timing,
