@@ -20,5 +20,7 @@ int main(int argc, char **argv)
 	/* Writing is checked everywhere; a log may hit a file size limit. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	/* Ignored by whoever started us, it would cost us the exit status. */
+	signal(SIGCHLD, SIG_DFL);
 	return dv_verbs_main(argc, argv);
 }

@@ -198,7 +198,7 @@ static void emit_rule(struct gen *g, size_t which)
 		/* Little endian: the low half comes first. */
 		if (i == 0 || st[i].arg != st[i - 1].arg)
 			emit_load(g, offsetof(struct seccomp_data, args) +
-					     8 * st[i].arg);
+					     sizeof(uint64_t) * st[i].arg);
 		emit_step(g, &st[i]);
 		if (st[i].yes != POLICY_NEXT && st[i].no != POLICY_NEXT)
 			return;

@@ -172,6 +172,15 @@ int dv_home_create(struct dv_home *home, struct dv_err *err)
 	return 0;
 }
 
+void dv_home_note(const struct dv_home *home, const char *group)
+{
+	char line[PATH_MAX + 1];
+	int n = snprintf(line, sizeof(line), "%s\n", group);
+
+	if (n > 0 && (size_t)n < sizeof(line))
+		(void)dv_write_full(home->lock, line, (size_t)n);
+}
+
 int dv_home_write(const struct dv_home *home, const char *name,
 		  const void *data, size_t len)
 {
@@ -183,7 +192,6 @@ void dv_home_remove(struct dv_home *home)
 	if (home->dirfd >= 0) {
 		/* The usual files by name: a listing costs more than these. */
 		unlinkat(home->dirfd, "state.json", 0);
-		unlinkat(home->dirfd, "groups", 0);
 		unlinkat(home->dirfd, "lock", 0);
 		if (rmdir(home->path) < 0 && errno == ENOTEMPTY)
 			dv_remove_tree(AT_FDCWD, home->path);

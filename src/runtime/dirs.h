@@ -3,10 +3,9 @@
 /*
  * RUNDIR and STATEDIR: one directory per sandbox in each.
  *
- * RUNDIR/<id> (0700) holds `lock` (locked by the keeper: held means alive),
- * `groups` (the control groups it made, for whoever cleans up after a killed
- * keeper) and `state.json`. It is also where the sandbox builds its root, in a
- * mount namespace of its own. Nothing here is fsynced.
+ * RUNDIR/<id> (0700) holds `lock` (locked by the keeper: held means alive; its
+ * text is the control groups that were made, a line each, for whoever cleans up
+ * after a killed keeper) and `state.json`. Nothing here is fsynced.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,6 +43,8 @@ int dv_home_open(struct dv_home *home, struct dv_err *err);
  * when the lock is held.
  */
 int dv_home_create(struct dv_home *home, struct dv_err *err);
+/* Note a control group for the sweeper; what cannot be written is not noted. */
+void dv_home_note(const struct dv_home *home, const char *group);
 /* Replace a file in it; 0 or -errno. */
 int dv_home_write(const struct dv_home *home, const char *name,
 		  const void *data, size_t len);

@@ -16,7 +16,7 @@
 #include "runtime/caps.h"
 #include "runtime/layout.h"
 #include "runtime/plan_process.h"
-#include "runtime/planner.h"
+#include "runtime/users.h"
 
 enum { ALL_NS = dv_NS_USER | dv_NS_MOUNT | dv_NS_PID | dv_NS_IPC | dv_NS_UTS |
 		dv_NS_NET | dv_NS_CGROUP };
@@ -160,6 +160,7 @@ static int plan_file_system(struct dv_planned *out, const struct dv_spec *spec,
 			lay->cwd = NULL;
 		}
 		dv_layout_process(plan, lay, &shown);
+		out->cwd_hidden = !*cwdp && !shown && lay->cwd && lay->cwd[1];
 		if (!*cwdp)
 			*cwdp = shown ? lay->cwd : "/";
 	}
@@ -167,6 +168,21 @@ static int plan_file_system(struct dv_planned *out, const struct dv_spec *spec,
 }
 
 /* ---- all of it -------------------------------------------------------------- */
+
+/* Without a HOME that says anything, what the user's passwd entry says. */
+static const char *home_of_caller(struct dv_user *user)
+{
+	const char *home = getenv("HOME");
+	char uid[16];
+
+	if (home && home[0] == '/' && home[1])
+		return home;
+	dv_autofd int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(uid, sizeof(uid), "%u", geteuid());
+	if (root < 0 || dv_user_lookup(root, uid, user, NULL) < 0)
+		return NULL;
+	return user->home;
+}
 
 static int plan_all(struct dv_planned *out, const struct dv_spec *spec,
 		    const char *id, const char *rundir, const char *at,
@@ -177,10 +193,11 @@ static int plan_all(struct dv_planned *out, const struct dv_spec *spec,
 	dv_Isolation *iso = &plan->msg.isolation;
 	char cwd[PATH_MAX];
 	const char *workdir;
+	struct dv_user user;
 	struct dv_layout lay = {
 		.cwd = getcwd(cwd, sizeof(cwd)),
 		.rundir = rundir,
-		.home = getenv("HOME"),
+		.home = home_of_caller(&user),
 		.workdir = spec->workdir,
 		.map_groups = geteuid() == 0,
 		.own_net = spec->net == DV_NET_NONE,

@@ -17,6 +17,7 @@ struct dv_planned {
 	size_t n_fds;
 	int parent_end[3]; /* the library's ends of pipes; owned, or -1 */
 	struct dv_buf missing; /* what best effort goes without, line by line */
+	bool cwd_hidden; /* the caller's directory must not be shown: in / */
 };
 
 #define DV_PLANNED_INIT { .parent_end = { -1, -1, -1 } }

@@ -23,11 +23,11 @@ struct dv_run {
 	struct dv_sandbox sb;
 	struct dv_proc proc;
 	bool groups_left; /* they did not empty in time */
-	int groups_fd; /* where new control groups are noted, while starting */
 	int parent_end[3];
 	int stop_signal, stop_timeout_ms;
 	enum dv_ended_by asked; /* why we ended it; DV_ENDED_EXIT = we did not */
 	struct dv_src main_src, init_src;
+	struct dv_timer state_at; /* when state.json is written */
 	struct dv_timer limit, grace;
 	struct dv_defer late; /* tells waiters that came after the exit */
 	struct dv_waiter *waiters;

@@ -128,15 +128,24 @@ static void reap_main(struct dv_run *run)
 {
 	siginfo_t info;
 	struct rusage usage;
+	int r = dv_proc_reap(&run->proc, &info, &usage);
 
-	if (dv_proc_reap(&run->proc, &info, &usage) < 0)
+	if (r == -EAGAIN)
 		return;
 	dv_src_del(&run->main_src);
-	record_status(&run->exit, &info, &usage);
+	if (r == 0) {
+		record_status(&run->exit, &info, &usage);
+		return;
+	}
+	/* Somebody else in this process has waited for our child. */
+	run->proc.pid = 0;
+	run->exit.code = 125;
+	run->asked = DV_ENDED_KEEPER;
 }
 
 static void finish(struct dv_run *run)
 {
+	dv_timer_stop(&run->state_at);
 	dv_timer_stop(&run->limit);
 	dv_timer_stop(&run->grace);
 	dv_sandbox_free(&run->sb);
@@ -160,6 +169,7 @@ void dv_run_on_main(struct dv_src *src, uint32_t events)
 	reap_main(run);
 	if (run->proc.pid)
 		return;
+	dv_timer_stop(&run->state_at);
 	/* What the command left behind goes with it; init's end tells. */
 	dv_sandbox_kill(&run->sb);
 	if (run->state != DV_STATE_STOPPING)
@@ -215,6 +225,7 @@ void dv_run_teardown(struct dv_run *run)
 {
 	dv_src_del(&run->main_src);
 	dv_src_del(&run->init_src);
+	dv_timer_stop(&run->state_at);
 	dv_timer_stop(&run->limit);
 	dv_timer_stop(&run->grace);
 	dv_defer_del(&run->late);
@@ -230,7 +241,6 @@ void dv_run_teardown(struct dv_run *run)
 		dv_home_remove(&run->home);
 	for (int i = 0; i < 3; i++)
 		run->parent_end[i] = dv_close(run->parent_end[i]);
-	dv_close(run->groups_fd);
 }
 
 /* ---- waiting ----------------------------------------------------------------- */

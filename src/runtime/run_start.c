@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,15 @@
 #include "runtime/run.h"
 #include "runtime/spec.h"
 
-/* A mount of a dead network file system can hang; a start must not. */
-enum { START_TIMEOUT_MS = 60000 };
+enum {
+	/* A mount of a dead network file system can hang; a start must not. */
+	START_TIMEOUT_MS = 60000,
+	/* Who ends sooner than anybody can look leaves no state file to remove;
+	 * a directory without one is a sandbox that is being created. */
+	STATE_DELAY_NS = 20000000,
+};
+
+#define CWD_HINT "the current directory is not shown: -W or -v brings it in"
 
 static uint64_t unix_ns(void)
 {
@@ -49,12 +57,12 @@ static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
 		.cg = DV_CGROUP_INIT,
 		.sb = DV_SANDBOX_INIT,
 		.proc = DV_PROC_INIT,
-		.groups_fd = -1,
 		.parent_end = { -1, -1, -1 },
 		.stop_signal = spec->stop_signal,
 		.stop_timeout_ms = spec->stop_timeout_ms,
 		.main_src = DV_SRC_INIT,
 		.init_src = DV_SRC_INIT,
+		.state_at = DV_TIMER_INIT,
 		.limit = DV_TIMER_INIT,
 		.grace = DV_TIMER_INIT,
 		.late = DV_DEFER_INIT,
@@ -75,29 +83,17 @@ static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
 static void note_group(void *arg, const char *path)
 {
 	struct dv_run *run = arg;
-	char line[4352];
-	int n = snprintf(line, sizeof(line), "%s\n", path);
 
-	if (run->groups_fd < 0)
-		run->groups_fd = openat(run->home.dirfd, "groups",
-					O_WRONLY | O_CREAT | O_APPEND |
-						O_CLOEXEC,
-					0600);
-	if (run->groups_fd >= 0 && n > 0 && (size_t)n < sizeof(line))
-		(void)dv_write_full(run->groups_fd, line, (size_t)n);
+	dv_home_note(&run->home, path);
 }
 
 static int make_groups(struct dv_run *run, const struct dv_spec *spec,
 		       struct dv_buf *missing, struct dv_err *err)
 {
-	int r;
-
 	run->cg.note = note_group;
 	run->cg.note_arg = run;
-	r = dv_cgroup_create(&run->cg, run->home.id, &spec->limits,
-			     spec->best_effort, missing, err);
-	run->groups_fd = dv_close(run->groups_fd);
-	return r;
+	return dv_cgroup_create(&run->cg, run->home.id, &spec->limits,
+				spec->best_effort, missing, err);
 }
 
 /* Wait for the child's word; past the deadline it is killed. */
@@ -135,8 +131,9 @@ static void take_streams(struct dv_run *run, struct dv_planned *p)
 		run->parent_end[0] = dv_take_fd(&run->proc.tty);
 }
 
-static void write_state(struct dv_run *run)
+static void write_state(struct dv_timer *timer)
 {
+	struct dv_run *run = dv_container_of(timer, struct dv_run, state_at);
 	dv_autobuf text = DV_BUF_INIT(4096);
 	struct dv_json j = DV_JSON_INIT(&text);
 
@@ -168,6 +165,9 @@ static int watch(struct dv_run *run, const struct dv_spec *spec)
 			   EPOLLIN, dv_run_on_main);
 
 	if (r == 0)
+		r = dv_timer_set(run->loop, &run->state_at,
+				 run->started_ns + STATE_DELAY_NS, write_state);
+	if (r == 0)
 		r = dv_src_add(run->loop, &run->init_src, run->sb.init_pidfd,
 			       EPOLLIN, dv_run_on_init);
 	if (r == 0 && spec->timeout_ms >= 0)
@@ -189,11 +189,12 @@ static void describe(struct dv_run *run, const struct dv_spec *spec,
 				     "";
 
 	snprintf(run->describe, sizeof(run->describe),
-		 "%s: user, mount, pid, ipc, uts, cgroup%s namespaces%s%s%s",
+		 "%s: user, mount, pid, ipc, uts, cgroup%s namespaces%s%s%s%s",
 		 spec->boundary == DV_IN_CONTAINER ? "container" : "process",
 		 spec->net == DV_NET_NONE ? ", net" : "",
 		 p->plan.msg.process.seccomp ? "; seccomp" : "",
-		 spec->net == DV_NET_HOST ? "; host network" : "", limits);
+		 spec->net == DV_NET_HOST ? "; host network" : "", limits,
+		 p->cwd_hidden ? "; in /, because " CWD_HINT : "");
 }
 
 /* The directory and the groups, while init and the helper are at work. */
@@ -283,14 +284,35 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 		if (r < 0)
 			dv_err_sys(err, -r, "watch the command");
 	}
+	/* A script of that directory, most likely: better than what is there. */
+	if (r < 0 && p.cwd_hidden && err && err->step == DV_STEP_LOOKUP) {
+		err->hint[0] = '\0';
+		dv_err_hint(err, "the command starts in /; " CWD_HINT);
+	}
 	dv_planner_free(&p);
 	if (r < 0)
 		return r;
 	dv_run_set_state(run, DV_STATE_RUNNING);
-	/* Behind the command's back: nobody waits for these. */
-	write_state(run);
+	/* Behind the command's back: nobody waits for this. */
 	dv_home_sweep(run->home.base);
 	return 0;
+}
+
+/* A caller that ignores SIGCHLD has the kernel throw exit statuses away. */
+static int check_sigchld(struct dv_err *err)
+{
+	struct sigaction sa;
+
+	if (sigaction(SIGCHLD, NULL, &sa) < 0 ||
+	    (sa.sa_handler != SIG_IGN && !(sa.sa_flags & SA_NOCLDWAIT)))
+		return 0;
+	dv_err_hint(err, "set SIGCHLD to SIG_DFL, or handle it without "
+			 "SA_NOCLDWAIT");
+	return dv_err_step(err,
+			   dv_err_set(err, EINVAL, DV_PRECONDITION,
+				      "SIGCHLD is ignored, so the exit status "
+				      "would be lost"),
+			   DV_STEP_CONFIG);
 }
 
 int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
@@ -300,6 +322,9 @@ int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
 	int r;
 
 	*runp = NULL;
+	r = check_sigchld(err);
+	if (r < 0)
+		return r;
 	r = run_alloc(&run, loop, spec);
 	if (r < 0)
 		dv_err_sys(err, -r, "start");

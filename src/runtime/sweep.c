@@ -47,7 +47,7 @@ static int sweep_groups(int dirfd)
 	size_t len;
 	int busy = 0;
 
-	if (dv_read_file(dirfd, "groups", GROUPS_FILE_MAX, &text, &len) < 0)
+	if (dv_read_file(dirfd, "lock", GROUPS_FILE_MAX, &text, &len) < 0)
 		return 0;
 	for (char *line = text, *next; *line; line = next) {
 		next = strchrnul(line, '\n');
