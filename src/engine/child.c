@@ -5,9 +5,9 @@
  * Every step needs what the earlier ones still allow, and takes something away:
  *
  *   session		    before anything can block or be signalled
- *   limits, nice, umask    raising a limit needs privilege
  *   terminal, descriptors  the pty is opened with the init's rights and given
- *			    to the user
+ *			    to the user; before a limit on descriptors holds
+ *   limits, nice, umask    raising a limit needs privilege
  *   bounding set	    needs CAP_SETPCAP
  *   groups, gid, uid	    need CAP_SETGID and CAP_SETUID; KEEPCAPS keeps the
  *			    permitted set over the change of uid
@@ -199,14 +199,27 @@ static int move_up(int *fd, int floor, struct dv_err *err)
 	return 0;
 }
 
-static int set_fds(struct dv_launch *l, struct dv_err *err)
+/*
+ * Sources are moved above the highest target, which may be more than the
+ * keeper's limit has room for. Returns the limit that is to be put back.
+ */
+static struct rlimit make_room(int floor)
+{
+	struct rlimit old, wide;
+
+	getrlimit(RLIMIT_NOFILE, &old); /* cannot fail */
+	if (old.rlim_cur < (rlim_t)(floor + DV_PLAN_FDS_MAX + 2)) {
+		wide = (struct rlimit){ old.rlim_max, old.rlim_max };
+		setrlimit(RLIMIT_NOFILE, &wide);
+	}
+	return old;
+}
+
+static int move_fds(struct dv_launch *l, int floor, struct dv_err *err)
 {
 	const dv_Process *p = l->process;
-	int floor = 3, r;
+	int r = move_up(&l->err_fd, floor, err);
 
-	for (pb_size_t i = 0; i < p->fds_count; i++)
-		floor = dv_max(floor, (int)p->fds[i].target + 1);
-	r = move_up(&l->err_fd, floor, err);
 	if (r == 0 && p->terminal)
 		r = move_up(&l->sock, floor, err);
 	if (r == 0)
@@ -214,6 +227,20 @@ static int set_fds(struct dv_launch *l, struct dv_err *err)
 	if (r == 0 && p->terminal)
 		r = dv_pty_become_terminal(p, l->sock, err);
 	return r < 0 ? r : close_rest(p, floor, err);
+}
+
+static int set_fds(struct dv_launch *l, struct dv_err *err)
+{
+	const dv_Process *p = l->process;
+	struct rlimit old;
+	int floor = 3, r;
+
+	for (pb_size_t i = 0; i < p->fds_count; i++)
+		floor = dv_max(floor, (int)p->fds[i].target + 1);
+	old = make_room(floor);
+	r = move_fds(l, floor, err);
+	setrlimit(RLIMIT_NOFILE, &old);
+	return r;
 }
 
 /* ---- credentials ----------------------------------------------------- */
@@ -409,9 +436,9 @@ static int follow_plan(struct dv_launch *l, struct dv_err *err)
 
 	r = start_session(p, err);
 	if (r == 0)
-		r = set_limits(p, err);
-	if (r == 0)
 		r = set_fds(l, err);
+	if (r == 0)
+		r = set_limits(p, err);
 	dv_err_step(err, r, DV_STEP_PROCESS);
 	dv_ctl_mark(l->ctl, "main: descriptors");
 	if (r == 0)

@@ -82,10 +82,15 @@ int dv_target_open(int root, const char *path, bool dir, struct dv_err *err)
 	dv_autofd int parent = -1;
 	size_t dir_len;
 	const char *name = last_part(path, &dir_len);
+	struct stat st;
 	int fd, r;
 
 	fd = dv_open_in_root(root, path,
 			     O_PATH | O_CLOEXEC | (dir ? O_DIRECTORY : 0), 0);
+	if (fd >= 0 && !dir && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		dv_close(fd);
+		fd = -EISDIR;
+	}
 	if (fd >= 0)
 		return fd;
 	if (fd != -ENOENT)

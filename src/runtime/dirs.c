@@ -113,8 +113,8 @@ static int take_lock(int dirfd)
 }
 
 /* Where the mounts of a root wait for each other: see engine/mounts.h. */
-static const char *const places[] = { "root", "root.2", "root.3", "root.5",
-				      "root.8" };
+static const char *const places[] = { "mnt",	    "mnt/root",	  "mnt/root.2",
+				      "mnt/root.3", "mnt/root.5", "mnt/root.8" };
 
 static int make_places(struct dv_home *home, struct dv_err *err)
 {
@@ -141,7 +141,7 @@ int dv_home_open(struct dv_home *home, struct dv_err *err)
 	r = dv_path_join(home->path, sizeof(home->path), home->base, home->id);
 	if (r == 0)
 		r = dv_path_join(home->root, sizeof(home->root), home->base,
-				 "root");
+				 "mnt/root");
 	if (r < 0)
 		return fail(err, r, "path", home->base);
 	home->basefd = r = open_base(home->base, err);

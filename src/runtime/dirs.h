@@ -22,7 +22,7 @@ int dv_statedir(char *out, size_t size, struct dv_err *err);
 struct dv_home {
 	char id[DV_ID_LEN + 1];
 	char base[200]; /* RUNDIR */
-	char root[210]; /* RUNDIR/root: what sandboxes build their roots on */
+	char root[210]; /* RUNDIR/mnt/root: what roots are built on */
 	char path[220]; /* RUNDIR/<id> */
 	int basefd;	/* of base */
 	int dirfd;	/* of path */

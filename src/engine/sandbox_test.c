@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/proc_try.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+
+#include "base/def.h"
+#include "engine/plan.h"
+#include "engine/sys.h"
+
+enum { ALL_NS = dv_NS_USER | dv_NS_MOUNT | dv_NS_PID | dv_NS_IPC | dv_NS_UTS |
+		dv_NS_NET | dv_NS_CGROUP };
+
+static struct try_dir top; /* roots are built on top/root */
+
+/* The least that runs /bin/sh of this machine. */
+static void plan_sandbox(struct dv_plan *plan, const char *script)
+{
+	static const char *const dirs[] = { "/bin", "/lib", "/lib64", "/usr" };
+	dv_Isolation *iso = &plan->msg.isolation;
+
+	*plan = (struct dv_plan)DV_PLAN_INIT;
+	iso->namespaces = ALL_NS;
+	iso->loopback_up = true;
+	iso->has_root = true;
+	iso->root.at = dv_plan_strdup(plan, try_path(&top, "root"));
+	for (size_t i = 0; i < DV_ARRAY_LEN(dirs); i++)
+		if (access(dirs[i], F_OK) == 0)
+			dv_plan_mount(plan, dv_MOUNT_BIND, dirs[i], dirs[i],
+				      dv_MF_RO | dv_MF_RECURSIVE);
+	dv_plan_mount(plan, dv_MOUNT_PROC, NULL, "/proc", 0);
+	dv_plan_mount(plan, dv_MOUNT_DIR, NULL, "/dev", 0);
+	dv_plan_mount(plan, dv_MOUNT_BIND, "/dev/null", "/dev/null", 0);
+	dv_plan_uid_map(plan, geteuid(), geteuid(), 1);
+	dv_plan_gid_map(plan, getegid(), getegid(), 1);
+	iso->deny_setgroups = geteuid() != 0;
+	dv_plan_arg(plan, "/bin/sh");
+	dv_plan_arg(plan, "-c");
+	dv_plan_arg(plan, script);
+	plan->msg.process.cwd = dv_plan_strdup(plan, "/");
+}
+
+static void open_top(void)
+{
+	try_dir_make(&top);
+	CHECK_EQ(mkdir(try_path(&top, "root"), 0755), 0);
+}
+
+static int start(struct dv_sandbox *sb, struct dv_proc *proc,
+		 struct dv_plan *plan, const int *fds, size_t n_fds,
+		 struct dv_err *err)
+{
+	int r;
+
+	*proc = (struct dv_proc)DV_PROC_INIT;
+	CHECK_EQ(dv_plan_status(plan), 0);
+	CHECK_EQ(dv_plan_check(&plan->msg, n_fds, err), 0);
+	r = dv_sandbox_start(sb, &plan->msg.isolation, false, err);
+	if (r == 0)
+		r = try_start(proc, sb, &plan->msg.process, fds, n_fds, err);
+	if (r < 0)
+		dv_sandbox_free(sb);
+	return r;
+}
+
+/* Start it, or skip where namespaces cannot be had. */
+static void must_start(struct dv_sandbox *sb, struct dv_proc *proc,
+		       struct dv_plan *plan, const int *fds, size_t n_fds)
+{
+	struct dv_err err = DV_ERR_INIT;
+	int r = start(sb, proc, plan, fds, n_fds, &err);
+
+	if (r < 0 && err.step == DV_STEP_SPAWN && geteuid() != 0) {
+		dv_plan_free(plan);
+		try_dir_remove(&top);
+		SKIP("no namespaces for this user");
+	}
+	CHECK_STR(err.msg, "");
+	CHECK_EQ(r, 0);
+}
+
+static void end(struct dv_sandbox *sb, struct dv_proc *proc,
+		struct dv_plan *plan)
+{
+	dv_sandbox_kill(sb);
+	dv_proc_free(proc);
+	dv_sandbox_free(sb);
+	dv_plan_free(plan);
+}
+
+static void wait_gone(int pidfd)
+{
+	struct pollfd p = { pidfd, POLLIN, 0 };
+
+	CHECK_EQ(poll(&p, 1, 10000), 1);
+}
+
+/* ---- failing steps ---------------------------------------------------------- */
+
+static dv_Mount *bind(struct dv_plan *p, const char *src, const char *dst)
+{
+	return dv_plan_mount(p, dv_MOUNT_BIND, src, dst, 0);
+}
+
+static void source_missing(struct dv_plan *p)
+{
+	bind(p, "/no/such/source", "/mnt");
+}
+
+static void target_under_file(struct dv_plan *p)
+{
+	bind(p, "/usr", "/dev/null/below");
+}
+
+static void target_in_readonly(struct dv_plan *p)
+{
+	bind(p, "/usr", "/usr/no-such-dir-here");
+}
+
+static void dir_on_file(struct dv_plan *p)
+{
+	bind(p, "/usr", "/dev/null");
+}
+
+static void bad_option(struct dv_plan *p)
+{
+	dv_Mount *m = dv_plan_mount(p, dv_MOUNT_TMPFS, NULL, "/t", 0);
+
+	m->options = dv_plan_strdup(p, "no_such_option=1");
+}
+
+static void bad_late_option(struct dv_plan *p)
+{
+	dv_Mount *m = dv_plan_mount(p, dv_MOUNT_PROC, NULL, "/p", 0);
+
+	m->options = dv_plan_strdup(p, "no_such_option=1");
+}
+
+static void root_nowhere(struct dv_plan *p)
+{
+	p->msg.isolation.root.at = dv_plan_strdup(p, "/no/such/place");
+}
+
+static void set_root(struct dv_plan *p, dv_RootKind kind, const char *dir)
+{
+	p->msg.isolation.root.kind = kind;
+	p->msg.isolation.root.dir = dv_plan_strdup(p, dir);
+}
+
+static void overlay_missing(struct dv_plan *p)
+{
+	set_root(p, dv_ROOT_OVERLAY, "/no/such/rootfs");
+}
+
+static void overlay_of_file(struct dv_plan *p)
+{
+	set_root(p, dv_ROOT_OVERLAY, "/etc/passwd");
+}
+
+static void overlay_impossible(struct dv_plan *p)
+{
+	set_root(p, dv_ROOT_OVERLAY, "/proc/self/fdinfo");
+}
+
+static void bind_missing(struct dv_plan *p)
+{
+	set_root(p, dv_ROOT_BIND, "/no/such/rootfs");
+}
+
+static void hostname_long(struct dv_plan *p)
+{
+	char name[80];
+
+	memset(name, 'h', sizeof(name));
+	name[65] = '\0';
+	p->msg.isolation.hostname = dv_plan_strdup(p, name);
+}
+
+static void map_overlaps(struct dv_plan *p)
+{
+	p->msg.isolation.uid_map_count = 0;
+	p->msg.isolation.uid_map = NULL;
+	dv_plan_uid_map(p, 0, 0, 10);
+	dv_plan_uid_map(p, 5, 20, 10);
+}
+
+static void cwd_missing(struct dv_plan *p)
+{
+	p->msg.process.cwd = dv_plan_strdup(p, "/etc");
+}
+
+static void not_found(struct dv_plan *p)
+{
+	p->msg.process.exe = dv_plan_strdup(p, "/sbin/no-such");
+}
+
+static void uid_unmapped(struct dv_plan *p)
+{
+	p->msg.process.has_ids = true;
+	p->msg.process.ids.keep_groups = true;
+	p->msg.process.ids.uid = 4711;
+	p->msg.process.ids.gid = getegid();
+}
+
+static void gid_unmapped(struct dv_plan *p)
+{
+	uid_unmapped(p);
+	p->msg.process.ids.uid = geteuid();
+	p->msg.process.ids.gid = 4711;
+}
+
+static void no_pty(struct dv_plan *p)
+{
+	p->msg.process.terminal = true;
+}
+
+static void false_pty(struct dv_plan *p)
+{
+	bind(p, "/dev/null", "/dev/pts/ptmx");
+	p->msg.process.terminal = true;
+}
+
+TEST(start_failing_step_is_named_and_nothing_is_left)
+{
+	static const struct {
+		void (*spoil)(struct dv_plan *);
+		int sys; /* 0 = depends on the kernel */
+		enum dv_step step;
+		const char *says;
+	} rows[] = {
+		{ source_missing, ENOENT, DV_STEP_MOUNT, "/no/such/source" },
+		{ target_under_file, ENOTDIR, DV_STEP_MOUNT, "/dev/null/bel" },
+		{ target_in_readonly, EROFS, DV_STEP_MOUNT, "no-such-dir" },
+		{ dir_on_file, ENOTDIR, DV_STEP_MOUNT, "/dev/null" },
+		{ bad_option, EINVAL, DV_STEP_MOUNT, "tmpfs" },
+		{ bad_late_option, EINVAL, DV_STEP_MOUNT, "proc" },
+		{ root_nowhere, ENOENT, DV_STEP_ROOT, "/no/such/place" },
+		{ overlay_missing, ENOENT, DV_STEP_ROOT, "/no/such/rootfs" },
+		{ overlay_of_file, ENOTDIR, DV_STEP_ROOT, "/etc/passwd" },
+		{ overlay_impossible, 0, DV_STEP_ROOT, "overlay" },
+		{ bind_missing, ENOENT, DV_STEP_ROOT, "/no/such/rootfs" },
+		{ hostname_long, EINVAL, DV_STEP_PROCESS, "hostname" },
+		{ map_overlaps, EINVAL, DV_STEP_IDMAP, "uid_map" },
+		{ cwd_missing, ENOENT, DV_STEP_CWD, "/etc" },
+		{ not_found, ENOENT, DV_STEP_LOOKUP, "/sbin/no-such" },
+		{ uid_unmapped, EINVAL, DV_STEP_CREDS, "4711" },
+		{ gid_unmapped, EINVAL, DV_STEP_CREDS, "4711" },
+		{ no_pty, ENOENT, DV_STEP_PROCESS, "/dev/pts/ptmx" },
+		{ false_pty, ENOTTY, DV_STEP_PROCESS, "not a terminal" },
+	};
+
+	if (geteuid() != 0)
+		SKIP("some of these need root");
+	open_top();
+	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
+		struct dv_err err = DV_ERR_INIT;
+		struct dv_sandbox sb;
+		struct dv_proc proc;
+		struct dv_plan plan;
+
+		plan_sandbox(&plan, "exit 0");
+		rows[i].spoil(&plan);
+		int r = start(&sb, &proc, &plan, NULL, 0, &err);
+
+		if (r == 0)
+			end(&sb, &proc, &plan);
+		if (!strstr(err.msg, rows[i].says))
+			CHECK_STR(err.msg, rows[i].says);
+		CHECK(r < 0);
+		CHECK_EQ(r, -err.sys);
+		if (rows[i].sys)
+			CHECK_EQ(err.sys, rows[i].sys);
+		CHECK_STR(dv_step_name(err.step), dv_step_name(rows[i].step));
+		/* Nothing of the attempt is seen outside. */
+		CHECK_EQ(rmdir(try_path(&top, "root")), 0);
+		CHECK_EQ(mkdir(try_path(&top, "root"), 0755), 0);
+		dv_plan_free(&plan);
+	}
+	try_dir_remove(&top);
+}
+
+/* ---- what holds what ---------------------------------------------------------- */
+
+TEST(init_and_command_hold_nothing_of_ours)
+{
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+	struct stat st;
+	char path[64];
+	int open_here = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	open_top();
+	plan_sandbox(&plan, "exec sleep 1000");
+	must_start(&sb, &proc, &plan, NULL, 0);
+	try_expect_fds(sb.init_pid, "0"); /* the life line */
+	dv_fmt(path, sizeof(path), "/proc/%d/fd/0", (int)sb.init_pid);
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK(S_ISFIFO(st.st_mode));
+	try_expect_fds(proc.pid, "0 1 2");
+	dv_close(open_here);
+	end(&sb, &proc, &plan);
+	try_dir_remove(&top);
+}
+
+TEST(life_line_cut_ends_everything)
+{
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+
+	open_top();
+	plan_sandbox(&plan, "sleep 1000 & sleep 1000");
+	must_start(&sb, &proc, &plan, NULL, 0);
+	sb.lifeline = dv_close(sb.lifeline);
+	wait_gone(proc.pidfd);
+	CHECK_EQ(try_reap(&proc), 128 + SIGKILL);
+	wait_gone(sb.init_pidfd);
+	end(&sb, &proc, &plan);
+	try_dir_remove(&top);
+}
+
+TEST(init_killed_ends_everything)
+{
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+	int pair[2];
+	char byte;
+
+	open_top();
+	CHECK_EQ(dv_pipe(pair), 0);
+	plan_sandbox(&plan, "trap '' HUP TERM; setsid sleep 1000 & sleep 1000");
+	dv_plan_fd(&plan, 0, 7); /* all of them have it */
+	must_start(&sb, &proc, &plan, &pair[1], 1);
+	pair[1] = dv_close(pair[1]);
+	CHECK_EQ(kill(sb.init_pid, SIGKILL), 0);
+	CHECK_EQ(dv_read(pair[0], &byte, 1), 0); /* nobody is left */
+	wait_gone(proc.pidfd);
+	end(&sb, &proc, &plan);
+	dv_close(pair[0]);
+	try_dir_remove(&top);
+}
+
+/* A process of the sandbox can send init what it likes. */
+TEST(init_cannot_be_signalled_from_inside)
+{
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+
+	open_top();
+	plan_sandbox(&plan, "kill -KILL 1; kill -TERM 1; kill -STOP 1; "
+			    "kill -SEGV 1; exit 9");
+	must_start(&sb, &proc, &plan, NULL, 0);
+	CHECK_EQ(try_reap(&proc), 9);
+	CHECK_EQ(kill(sb.init_pid, 0), 0);
+	CHECK(strchr("SR", try_status(sb.init_pid, "State")[0]));
+	end(&sb, &proc, &plan);
+	try_dir_remove(&top);
+}
+
+TEST(orphans_are_reaped_by_init)
+{
+	uint64_t until = try_deadline(5);
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+	char text[64], path[64];
+
+	open_top();
+	plan_sandbox(&plan, "for i in 1 2 3 4 5 6 7 8; do (true & ); done; "
+			    "exec sleep 1000");
+	must_start(&sb, &proc, &plan, NULL, 0);
+	dv_fmt(path, sizeof(path), "task/%d/children", (int)sb.init_pid);
+	do
+		try_proc_file(sb.init_pid, path, text, sizeof(text));
+	while (text[0] && try_again(until));
+	CHECK_STR(text, "");
+	end(&sb, &proc, &plan);
+	try_dir_remove(&top);
+}
+
+TEST(second_process_joins_the_first)
+{
+	struct dv_sandbox sb;
+	struct dv_proc first, second;
+	struct dv_plan plan, other = DV_PLAN_INIT;
+	char a[64], b[64], path[64];
+	static const char *const ns[] = { "mnt", "pid", "net", "ipc", "uts",
+					  "user" };
+
+	open_top();
+	plan_sandbox(&plan, "exec sleep 1000");
+	must_start(&sb, &first, &plan, NULL, 0);
+	dv_plan_arg(&other, "/bin/sleep");
+	dv_plan_arg(&other, "1000");
+	CHECK_EQ(try_start(&second, &sb, &other.msg.process, NULL, 0, NULL), 0);
+	for (size_t i = 0; i < DV_ARRAY_LEN(ns); i++) {
+		dv_fmt(path, sizeof(path), "/proc/%d/ns/%s", (int)first.pid,
+		       ns[i]);
+		ssize_t n = readlink(path, a, sizeof(a));
+
+		dv_fmt(path, sizeof(path), "/proc/%d/ns/%s", (int)second.pid,
+		       ns[i]);
+		CHECK_EQ(readlink(path, b, sizeof(b)), n);
+		CHECK(memcmp(a, b, (size_t)n) == 0);
+		dv_fmt(path, sizeof(path), "/proc/self/ns/%s", ns[i]);
+		CHECK_EQ(readlink(path, b, sizeof(b)) > 0, 1);
+		CHECK(memcmp(a, b, (size_t)n) != 0);
+	}
+	try_expect_fds(second.pid, "0 1 2");
+	/* One that cannot be started takes nobody with it. */
+	struct dv_proc bad;
+	struct dv_err err = DV_ERR_INIT;
+
+	other.msg.process.exe = dv_plan_strdup(&other, "/no/such");
+	CHECK_EQ(try_start(&bad, &sb, &other.msg.process, NULL, 0, &err),
+		 -ENOENT);
+	CHECK_EQ(err.step, DV_STEP_LOOKUP);
+	CHECK_EQ(kill(first.pid, 0), 0);
+	dv_proc_free(&second);
+	CHECK(try_status(first.pid, "State")[0] != 'Z');
+	end(&sb, &first, &plan);
+	dv_plan_free(&other);
+	try_dir_remove(&top);
+}
+
+TEST(second_process_in_a_dying_sandbox_is_refused)
+{
+	struct dv_err err = DV_ERR_INIT;
+	struct dv_sandbox sb;
+	struct dv_proc first, second;
+	struct dv_plan plan;
+
+	open_top();
+	plan_sandbox(&plan, "exec sleep 1000");
+	must_start(&sb, &first, &plan, NULL, 0);
+	dv_sandbox_kill(&sb);
+	wait_gone(first.pidfd);
+	plan.msg.process.cwd = NULL;
+	CHECK(try_start(&second, &sb, &plan.msg.process, NULL, 0, &err) < 0);
+	CHECK(err.msg[0]);
+	end(&sb, &first, &plan);
+	try_dir_remove(&top);
+}
+
+TEST(helper_killed_is_said)
+{
+	struct dv_err err = DV_ERR_INIT;
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	open_top();
+	plan_sandbox(&plan, "exit 0");
+	CHECK_EQ(dv_sandbox_start(&sb, &plan.msg.isolation, false, &err), 0);
+	CHECK_EQ(dv_proc_begin(&proc, &sb, &plan.msg.process, NULL, 0, &err),
+		 0);
+	CHECK_EQ(kill(proc.helper_pid, SIGKILL), 0);
+	CHECK_EQ(dv_proc_join(&proc, NULL, &err), 0);
+	CHECK_EQ(dv_proc_finish(&proc, &sb, &err), -ECANCELED);
+	CHECK(strstr(err.msg, "killed before"));
+	dv_sandbox_free(&sb);
+	dv_plan_free(&plan);
+	try_dir_remove(&top);
+}
+
+/* A loop of the caller that waits for any child must not see ours. */
+TEST(helper_sends_no_signal_and_is_not_found_by_wait)
+{
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+	sigset_t chld, old, pending;
+
+	open_top();
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &chld, &old);
+	plan_sandbox(&plan, "exit 3");
+	must_start(&sb, &proc, &plan, NULL, 0);
+	CHECK_EQ(try_reap(&proc), 3);
+	end(&sb, &proc, &plan);
+	sigpending(&pending);
+	CHECK_EQ(sigismember(&pending, SIGCHLD), 0);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	try_dir_remove(&top);
+}
+
+TEST(pid_namespace_alone_is_enough)
+{
+	struct dv_sandbox sb;
+	struct dv_proc proc;
+	struct dv_plan plan;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	open_top();
+	plan_sandbox(&plan, "exit 5");
+	plan.msg.isolation = (dv_Isolation){ .namespaces = dv_NS_PID };
+	must_start(&sb, &proc, &plan, NULL, 0);
+	CHECK_EQ(try_reap(&proc), 5);
+	end(&sb, &proc, &plan);
+	try_dir_remove(&top);
+}
+
+TEST(two_sandboxes_side_by_side_die_alone)
+{
+	struct dv_sandbox sb[2];
+	struct dv_proc proc[2];
+	struct dv_plan plan[2];
+
+	open_top();
+	for (int i = 0; i < 2; i++) {
+		plan_sandbox(&plan[i], "exec sleep 1000");
+		must_start(&sb[i], &proc[i], &plan[i], NULL, 0);
+	}
+	/* The second holds no copy of the first one's life line. */
+	sb[0].lifeline = dv_close(sb[0].lifeline);
+	wait_gone(proc[0].pidfd);
+	CHECK_EQ(kill(proc[1].pid, 0), 0);
+	CHECK(try_status(proc[1].pid, "State")[0] != 'Z');
+	for (int i = 0; i < 2; i++)
+		end(&sb[i], &proc[i], &plan[i]);
+	try_dir_remove(&top);
+}
