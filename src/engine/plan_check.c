@@ -88,6 +88,24 @@ static int check_mount(const dv_Mount *m, struct dv_err *err)
 	return 0;
 }
 
+/* Each kind that init makes has one place to wait at; see mounts.h. */
+static int check_kinds(const dv_Isolation *iso, struct dv_err *err)
+{
+	unsigned int seen = 0;
+
+	for (pb_size_t i = 0; i < iso->mounts_count; i++) {
+		unsigned int bit = DV_BIT(iso->mounts[i].kind);
+
+		if ((bit & seen) && (bit & (DV_BIT(dv_MOUNT_PROC) |
+					    DV_BIT(dv_MOUNT_SYSFS) |
+					    DV_BIT(dv_MOUNT_MQUEUE) |
+					    DV_BIT(dv_MOUNT_CGROUP2))))
+			return bad(err, "kernel file system mounted twice");
+		seen |= bit;
+	}
+	return 0;
+}
+
 static int check_isolation(const dv_Isolation *iso, struct dv_err *err)
 {
 	int r = 0;
@@ -111,6 +129,8 @@ static int check_isolation(const dv_Isolation *iso, struct dv_err *err)
 	}
 	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++)
 		r = check_mount(&iso->mounts[i], err);
+	if (r == 0)
+		r = check_kinds(iso, err);
 	for (pb_size_t i = 0; r == 0 && i < iso->masked_count; i++)
 		r = absolute(iso->masked[i]) ? 0 : bad(err, "masked path");
 	for (pb_size_t i = 0; r == 0 && i < iso->readonly_count; i++)
