@@ -6,8 +6,9 @@
  * the namespaces of init by its pidfd (only a process that enters the user
  * namespace first may enter the others, and a pid namespace is entered by
  * children alone), and forks the process with CLONE_PARENT, which makes it the
- * keeper's direct child. The helper's exit signal is 0, so neither of them
- * disturbs a caller that waits for children of its own.
+ * keeper's direct child. The helper's exit signal is 0, so that it does not
+ * disturb a caller that waits for children of its own; the process gets the
+ * usual one, SIGCHLD, by its exec.
  */
 #include <errno.h>
 #include <poll.h>

@@ -131,19 +131,28 @@ static int lookup(const struct dv_spec *spec, const char *text,
 	return dv_user_lookup(fd, text, user, err);
 }
 
-/* An ordinary user has one id inside: another one cannot be had. */
-static int other_user(const struct dv_user *user, uid_t uid, gid_t gid,
-		      struct dv_err *err)
+static bool is_mapped(const dv_IdMap *maps, pb_size_t n, uint32_t id)
 {
-	if (user->uid == uid && user->gid == gid)
+	for (pb_size_t i = 0; i < n; i++)
+		if (id >= maps[i].inside && id - maps[i].inside < maps[i].count)
+			return true;
+	return false;
+}
+
+/* Only ids that the maps know can be had. */
+static int check_mapped(const dv_Isolation *iso, const struct dv_user *user,
+			struct dv_err *err)
+{
+	if (is_mapped(iso->uid_map, iso->uid_map_count, user->uid) &&
+	    is_mapped(iso->gid_map, iso->gid_map_count, user->gid))
 		return 0;
-	dv_err_hint(err, "run davit as root; an ordinary user can map only "
-			 "one id");
+	dv_err_hint(err, "run davit as root, or give yourself ids in "
+			 "/etc/subuid and /etc/subgid: see davit doctor");
 	return dv_err_step(err,
 			   dv_err_set(err, EPERM, DV_DENIED,
-				      "user %u:%u: only uid %u and gid %u are "
-				      "mapped into this sandbox",
-				      user->uid, user->gid, uid, gid),
+				      "user %u:%u is not among the ids that "
+				      "you may map into a sandbox",
+				      user->uid, user->gid),
 			   DV_STEP_CONFIG);
 }
 
@@ -152,7 +161,6 @@ static int plan_ids(struct dv_plan *plan, const struct dv_spec *spec,
 		    struct dv_err *err)
 {
 	dv_Ids *ids = &plan->msg.process.ids;
-	bool root = geteuid() == 0;
 	int r = 0;
 
 	user->uid = uid;
@@ -162,14 +170,14 @@ static int plan_ids(struct dv_plan *plan, const struct dv_spec *spec,
 	else if (spec->boundary == DV_IN_CONTAINER)
 		/* only for the home directory; no entry is no error */
 		(void)lookup(spec, "0", user, NULL);
-	if (r == 0 && spec->user && !root)
-		r = other_user(user, uid, gid, err);
+	if (r == 0)
+		r = check_mapped(&plan->msg.isolation, user, err);
 	if (r < 0)
 		return r;
 	plan->msg.process.has_ids = true;
 	ids->uid = user->uid;
 	ids->gid = user->gid;
-	ids->keep_groups = !root || (!spec->user && uid != 0);
+	ids->keep_groups = plan->msg.isolation.deny_setgroups;
 	if (user->n_groups == 0 || ids->keep_groups)
 		return 0;
 	ids->groups = dv_plan_alloc(plan, user->n_groups * sizeof(uint32_t));

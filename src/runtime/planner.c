@@ -16,6 +16,7 @@
 #include "runtime/caps.h"
 #include "runtime/layout.h"
 #include "runtime/plan_process.h"
+#include "runtime/subid.h"
 #include "runtime/users.h"
 
 enum { ALL_NS = dv_NS_USER | dv_NS_MOUNT | dv_NS_PID | dv_NS_IPC | dv_NS_UTS |
@@ -32,10 +33,11 @@ static int bad(struct dv_err *err, int sys, const char *what, const char *value)
 /*
  * Root maps every id onto itself: files keep their owners. Anybody else may map
  * one id: onto itself in a process sandbox, onto root in a container, whose
- * files were made by root.
+ * files were made by root. Only for another user (-u) the ranges of subuid(5)
+ * are worth what newuidmap(1) costs.
  */
-static void plan_ids(struct dv_plan *plan, bool container, uid_t *uid_inside,
-		     gid_t *gid_inside)
+static void plan_ids(struct dv_plan *plan, const struct dv_spec *spec,
+		     uid_t *uid_inside, gid_t *gid_inside)
 {
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
@@ -47,8 +49,13 @@ static void plan_ids(struct dv_plan *plan, bool container, uid_t *uid_inside,
 		dv_plan_gid_map(plan, 0, 0, UINT32_MAX);
 		return;
 	}
-	if (container)
+	if (spec->boundary == DV_IN_CONTAINER)
 		*uid_inside = *gid_inside = 0;
+	if (spec->user && dv_subid_map(plan, false, uid, *uid_inside, uid) &&
+	    dv_subid_map(plan, true, uid, *gid_inside, gid))
+		return;
+	plan->msg.isolation.uid_map_count = 0;
+	plan->msg.isolation.gid_map_count = 0;
 	dv_plan_uid_map(plan, *uid_inside, uid, 1);
 	dv_plan_gid_map(plan, *gid_inside, gid, 1);
 	plan->msg.isolation.deny_setgroups = true;
@@ -212,7 +219,7 @@ static int plan_all(struct dv_planned *out, const struct dv_spec *spec,
 	if (spec->hostname || container)
 		iso->hostname = dv_plan_strdup(
 			plan, spec->hostname ? spec->hostname : id);
-	plan_ids(plan, container, &lay.uid, &lay.gid);
+	plan_ids(plan, spec, &lay.uid, &lay.gid);
 	r = plan_root(plan, spec, at, err);
 	if (r == 0)
 		r = plan_file_system(out, spec, &lay, &workdir, err);

@@ -86,13 +86,20 @@ static void record_end(struct dv_run *run)
 		e->ended_by = e->signal ? DV_ENDED_SIGNAL : DV_ENDED_EXIT;
 }
 
+/* A waiter may free the run, so neither the list nor the record is its. */
 static void tell_waiters(struct dv_run *run)
 {
-	while (run->waiters) {
-		struct dv_waiter *w = run->waiters;
+	struct dv_exit exit = run->exit;
+	struct dv_waiter *list = run->waiters;
+
+	run->waiters = NULL;
+	if (list)
+		list->prevp = &list;
+	while (list) {
+		struct dv_waiter *w = list;
 
 		dv_waiter_del(w);
-		w->fn(w, &run->exit);
+		w->fn(w, &exit);
 	}
 }
 
@@ -123,6 +130,21 @@ static void remove_groups(struct dv_run *run)
 	}
 }
 
+/* The command was waited for: @r is what that gave. */
+static void main_is_reaped(struct dv_run *run, int r, const siginfo_t *info,
+			   const struct rusage *usage)
+{
+	dv_src_del(&run->main_src);
+	run->proc.pid = 0;
+	if (r == 0) {
+		record_status(&run->exit, info, usage);
+		return;
+	}
+	/* Somebody else in this process has waited for our child. */
+	run->exit.code = 125;
+	run->asked = DV_ENDED_KEEPER;
+}
+
 /* The command first: init cannot end while a child of ours is a zombie there. */
 static void reap_main(struct dv_run *run)
 {
@@ -130,17 +152,8 @@ static void reap_main(struct dv_run *run)
 	struct rusage usage;
 	int r = dv_proc_reap(&run->proc, &info, &usage);
 
-	if (r == -EAGAIN)
-		return;
-	dv_src_del(&run->main_src);
-	if (r == 0) {
-		record_status(&run->exit, &info, &usage);
-		return;
-	}
-	/* Somebody else in this process has waited for our child. */
-	run->proc.pid = 0;
-	run->exit.code = 125;
-	run->asked = DV_ENDED_KEEPER;
+	if (r != -EAGAIN)
+		main_is_reaped(run, r, &info, &usage);
 }
 
 static void finish(struct dv_run *run)
@@ -189,11 +202,10 @@ void dv_run_on_init(struct dv_src *src, uint32_t events)
 	(void)events;
 	dv_src_del(src);
 	/* Init was killed under a running command: it was killed, too. */
-	if (run->proc.pid &&
-	    dv_sys_wait(run->proc.pidfd, 0, &info, &usage) == 0) {
-		run->proc.pid = 0;
-		dv_src_del(&run->main_src);
-		record_status(&run->exit, &info, &usage);
+	if (run->proc.pid) {
+		int r = dv_sys_wait(run->proc.pidfd, 0, &info, &usage);
+
+		main_is_reaped(run, r, &info, &usage);
 	}
 	finish(run);
 }

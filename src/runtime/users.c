@@ -73,10 +73,9 @@ static bool parse_id(const char *s, uint32_t *id)
 	return true;
 }
 
-/* Find the user by name or number; fills gid and home when there is an entry.
- * The name found is copied to @name for the search of groups. */
+/* Find the user by name or number; with an entry, all but the groups. */
 static int find_user(int rootfd, const char *key, struct dv_user *user,
-		     char *name, size_t size, bool *found)
+		     bool *found)
 {
 	uint32_t id = 0, uid, gid;
 	bool numeric = parse_id(key, &id);
@@ -94,13 +93,12 @@ static int find_user(int rootfd, const char *key, struct dv_user *user,
 		user->uid = uid;
 		user->gid = gid;
 		snprintf(user->home, sizeof(user->home), "%s", f[5]);
-		snprintf(name, size, "%s", f[0]);
+		snprintf(user->name, sizeof(user->name), "%s", f[0]);
 	}
 	if (r == 0 && !*found && numeric) {
 		user->uid = id;
 		user->gid = 0;
 		*found = true;
-		name[0] = '\0';
 	}
 	free(t.text);
 	return r;
@@ -121,16 +119,16 @@ static bool is_member(const char *list, const char *name)
 	return false;
 }
 
-static int find_groups(int rootfd, const char *name, struct dv_user *user)
+static int find_groups(int rootfd, struct dv_user *user)
 {
 	const char *f[FIELDS];
 	struct table t;
 	uint32_t gid;
 	int r = table_open(&t, rootfd, "/etc/group");
 
-	while (r == 0 && name[0] && table_next(&t, f))
+	while (r == 0 && user->name[0] && table_next(&t, f))
 		if (parse_id(f[2], &gid) && gid != user->gid &&
-		    is_member(f[3], name) &&
+		    is_member(f[3], user->name) &&
 		    user->n_groups < DV_USER_GROUPS_MAX)
 			user->groups[user->n_groups++] = gid;
 	free(t.text);
@@ -171,7 +169,7 @@ static int unknown(struct dv_err *err, const char *kind, const char *name)
 int dv_user_lookup(int rootfd, const char *text, struct dv_user *user,
 		   struct dv_err *err)
 {
-	char key[256], name[256];
+	char key[256];
 	const char *colon = strchrnul(text, ':');
 	size_t len = (size_t)(colon - text);
 	bool found;
@@ -182,7 +180,7 @@ int dv_user_lookup(int rootfd, const char *text, struct dv_user *user,
 		return unknown(err, "user", text);
 	memcpy(key, text, len);
 	key[len] = '\0';
-	r = find_user(rootfd, key, user, name, sizeof(name), &found);
+	r = find_user(rootfd, key, user, &found);
 	if (r == 0 && !found)
 		return unknown(err, "user", key);
 	if (r == 0 && *colon) {
@@ -190,7 +188,7 @@ int dv_user_lookup(int rootfd, const char *text, struct dv_user *user,
 		if (r == 0 && !found)
 			return unknown(err, "group", colon + 1);
 	} else if (r == 0) {
-		r = find_groups(rootfd, name, user);
+		r = find_groups(rootfd, user);
 	}
 	if (r < 0)
 		return dv_err_step(err, dv_err_sys(err, -r, "look up user %s",
