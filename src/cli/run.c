@@ -67,7 +67,7 @@ static void on_signal(struct dv_signals *signals, int signo, bool terminal)
 	if (s->exited) {
 		/* Somebody is tired of waiting for a stream to end. */
 		if (signo != SIGWINCH && signo != SIGCONT)
-			dv_streams_hurry(&s->streams);
+			dv_streams_give_up(&s->streams);
 	} else if (signo == SIGTSTP) {
 		stop_everything(s);
 	} else if (signo == SIGCONT) {

@@ -185,6 +185,14 @@ void dv_streams_hurry(struct dv_streams *s)
 	dv_relay_finish(&s->relay[2]);
 }
 
+void dv_streams_give_up(struct dv_streams *s)
+{
+	for (int i = 1; i < 3; i++)
+		if (s->relay[i].state == DV_RELAY_WRITING)
+			dv_relay_close(&s->relay[i]);
+	dv_streams_hurry(s);
+}
+
 static void on_drain(struct dv_timer *timer)
 {
 	dv_streams_hurry(dv_container_of(timer, struct dv_streams, drain));

@@ -36,6 +36,8 @@ int dv_streams_start(struct dv_streams *s, struct dv_run *run,
 void dv_streams_ended(struct dv_streams *s, struct dv_loop *loop);
 /* Take what is there, wait no longer. */
 void dv_streams_hurry(struct dv_streams *s);
+/* The same, and what a reader that does not read has not taken is dropped. */
+void dv_streams_give_up(struct dv_streams *s);
 /* True when nothing more will arrive. */
 bool dv_streams_done(const struct dv_streams *s);
 /* The window of the caller has another size. */

@@ -96,7 +96,8 @@ static int set_up(struct dv_init *in, struct dv_err *err)
 	/* Whoever enters the root moves our root, and our directory if it is
 	 * the same; any other would keep the host's mounts alive. */
 	if (r == 0 && chdir("/") < 0)
-		r = dv_err_sys(err, errno, "enter /");
+		r = dv_err_step(err, dv_err_sys(err, errno, "enter /"),
+				DV_STEP_SPAWN);
 	return r;
 }
 
@@ -105,17 +106,23 @@ static int set_up(struct dv_init *in, struct dv_err *err)
  * children; with SIGCHLD ignored the kernel reaps them itself, and PID 1 gets
  * no signal from its own namespace that it has no handler for.
  */
-static _Noreturn void hold(int lifeline)
+static _Noreturn void hold(struct dv_init *in)
 {
+	struct dv_err err = DV_ERR_INIT;
 	char byte;
 
 	signal(SIGCHLD, SIG_IGN);
-	if (lifeline != 0) {
-		dup2(lifeline, 0);
-		lifeline = 0;
+	/* Closing `ready` is what the helper waits for. */
+	atomic_store(&in->ctl->ready, 1);
+	if ((in->lifeline != 0 && dup2(in->lifeline, 0) < 0) ||
+	    close_range(1, ~0U, 0) < 0) {
+		atomic_store(&in->ctl->ready, 0);
+		int r = dv_err_sys(&err, errno, "close what init inherited");
+
+		dv_err_step(&err, r, DV_STEP_SPAWN);
+		dv_child_fail(in->err_fd, &err);
 	}
-	close_range(1, ~0U, 0);
-	while (dv_read(lifeline, &byte, 1) > 0)
+	while (dv_read(0, &byte, 1) > 0)
 		;
 	dv_child_end(0);
 }
@@ -138,6 +145,5 @@ _Noreturn void dv_init_main(struct dv_init *in)
 	if (set_up(in, &err) < 0)
 		dv_child_fail(in->err_fd, &err);
 	hide_cmdline();
-	atomic_store(&in->ctl->ready, 1);
-	hold(in->lifeline);
+	hold(in);
 }

@@ -157,7 +157,8 @@ int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
 	if (r < 0) {
 		close_pipes(&p);
 		dv_sandbox_free(sb);
-		return dv_err_sys(err, -r, "prepare init");
+		return dv_err_step(err, dv_err_sys(err, -r, "prepare init"),
+				   DV_STEP_SPAWN);
 	}
 	dv_sys_block_signals(&old);
 	r = dv_sys_clone3(&args);

@@ -239,6 +239,7 @@ int dv_planner_plan(struct dv_planned *out, const struct dv_spec *spec,
 	r = plan_all(out, spec, id, rundir, at, err);
 	if (r == -ENOMEM || r == -E2BIG)
 		dv_err_sys(err, -r, "prepare the plan");
+	dv_err_step(err, r, DV_STEP_CONFIG);
 	if (r == 0)
 		r = dv_plan_check(&out->plan.msg, out->n_fds, err);
 	if (r < 0)

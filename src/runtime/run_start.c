@@ -245,7 +245,9 @@ static int launch(struct dv_run *run, const struct dv_spec *spec,
 	dv_buf_put(&missing, p->missing.data ? p->missing.data : "",
 		   p->missing.len);
 	run->missing = dv_buf_take(&missing);
-	return run->missing ? 0 : dv_err_sys(err, ENOMEM, "start");
+	return run->missing ? 0 :
+			      dv_err_step(err, dv_err_sys(err, ENOMEM, "start"),
+					  DV_STEP_SPAWN);
 }
 
 static int by_time(const void *a, const void *b)
@@ -282,7 +284,8 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 		collect_marks(run);
 		r = watch(run, spec);
 		if (r < 0)
-			dv_err_sys(err, -r, "watch the command");
+			dv_err_step(err, dv_err_sys(err, -r, "watch the command"),
+				    DV_STEP_SPAWN);
 	}
 	/* A script of that directory, most likely: better than what is there. */
 	if (r < 0 && p.cwd_hidden && err && err->step == DV_STEP_LOOKUP) {
@@ -327,7 +330,7 @@ int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
 		return r;
 	r = run_alloc(&run, loop, spec);
 	if (r < 0)
-		dv_err_sys(err, -r, "start");
+		dv_err_step(err, dv_err_sys(err, -r, "start"), DV_STEP_SPAWN);
 	else
 		r = start(run, spec, err);
 	if (r < 0) {
