@@ -106,9 +106,20 @@ davit_groups()
 	done </proc/self/cgroup | sort -u
 }
 
+# Those that are new and not in use by somebody else's sandbox.
 davit_new_groups()
 {
-	comm -13 <(echo "$groups_before") <(davit_groups)
+	local group pid
+
+	comm -13 <(echo "$groups_before") <(davit_groups) |
+		while read -r group; do
+			pid=$(head -n 1 "$group/cgroup.procs" 2>/dev/null) ||
+				continue
+			[ -z "$pid" ] || grep -qsz -- \
+				"^DAVIT_TEST_MARK=$top\$" "/proc/$pid/environ" ||
+				continue
+			echo "$group"
+		done
 }
 
 # become root|user: who `davit` is run as. Fails when that cannot be.

@@ -49,6 +49,24 @@ static void report_json(const struct dv_err *err, int status,
 	dv_buf_putc(out, '\n');
 }
 
+/* Names of others may hold anything; a message stays on its line and does not
+ * talk to the terminal. */
+static void put_clean(struct dv_buf *out, const char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		dv_buf_putc(out, c < ' ' || c == 0x7f ? '?' : *text);
+	}
+}
+
+static void put_line(struct dv_buf *out, const char *start, const char *text)
+{
+	dv_buf_puts(out, start);
+	put_clean(out, text);
+	dv_buf_putc(out, '\n');
+}
+
 int dv_report(const struct dv_err *err, bool json, int status)
 {
 	dv_autobuf out = DV_BUF_INIT(LINE_MAX_LEN);
@@ -56,9 +74,9 @@ int dv_report(const struct dv_err *err, bool json, int status)
 	if (json) {
 		report_json(err, status, &out);
 	} else {
-		dv_buf_putf(&out, "davit: %s\n", err->msg);
+		put_line(&out, "davit: ", err->msg);
 		if (err->hint[0])
-			dv_buf_putf(&out, "hint: %s\n", err->hint);
+			put_line(&out, "hint: ", err->hint);
 	}
 	say(&out);
 	return status;
@@ -70,8 +88,9 @@ static void note(bool dim, const char *fmt, va_list ap)
 	char text[1024];
 
 	dv_vfmt(text, sizeof(text), fmt, ap);
-	dv_buf_putf(&out, "%sdavit: %s%s\n", dim ? "\033[2m" : "", text,
-		    dim ? "\033[0m" : "");
+	dv_buf_putf(&out, "%sdavit: ", dim ? "\033[2m" : "");
+	put_clean(&out, text);
+	dv_buf_putf(&out, "%s\n", dim ? "\033[0m" : "");
 	say(&out);
 }
 

@@ -38,7 +38,8 @@ int dv_apply_in(void *target, const struct dv_opt *opt DV_UNUSED,
 		return dv_apply_later(target,
 				      &(struct dv_opt){ .which = DV_LATER_VM },
 				      NULL, err);
-	if (!strcmp(value, "process"))
+	a->process = !strcmp(value, "process");
+	if (a->process)
 		a->container = false;
 	else if (!strcmp(value, "container"))
 		a->container = true;
@@ -422,6 +423,12 @@ void dv_run_args_free(struct run_args *args)
 
 int dv_run_args_check(const struct run_args *args, struct dv_err *err)
 {
+	if (args->process && args->has_rootfs) {
+		dv_err_set(err, EINVAL, DV_INVALID,
+			   "--in process has no rootfs of its own");
+		dv_err_hint(err, "leave out --in process or --rootfs");
+		return -EINVAL;
+	}
 	if (!args->container || args->has_rootfs)
 		return 0;
 	dv_err_set(err, EINVAL, DV_INVALID, "--in container needs --rootfs");

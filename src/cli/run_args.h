@@ -21,7 +21,7 @@ struct run_args {
 	bool json, quiet, timing;
 	enum dv_auto tty;
 	int drain_ms;
-	bool container, has_rootfs;
+	bool container, process, has_rootfs; /* process: by name */
 	/* Borrowed from argv; NULL = not asked for. */
 	const char *record, *log, *pidfile;
 	int record_fd; /* "fd:N", or -1 */

@@ -53,8 +53,11 @@ int dv_cg_mkdir(struct dv_cgroup *cg, enum dv_cg_tree tree, const char *dir,
 	copy = strdup(path);
 	if (!copy)
 		return dv_err_sys(err, ENOMEM, "group %s", path);
-	if (cg->note)
-		cg->note(cg->note_arg, path);
+	r = cg->note ? cg->note(cg->note_arg, path) : 0;
+	if (r < 0) {
+		free(copy);
+		return dv_err_sys(err, -r, "note group %s", path);
+	}
 	if (mkdir(path, 0755) < 0) {
 		r = mkdir_failed(errno, path, err);
 		free(copy);

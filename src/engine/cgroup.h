@@ -33,8 +33,9 @@ struct dv_cgroup {
 	char *dirs[DV_CGROUP_GROUPS_MAX];
 	int n_dirs;
 	bool own_pids_v1; /* the pids limit counts only what joined procs_fd */
-	/* Called with the path before a group is made; may be NULL. */
-	void (*note)(void *arg, const char *path);
+	/* Called with the path before a group is made; < 0 (-errno): it could
+	 * not be noted, so it is not made. May be NULL. */
+	int (*note)(void *arg, const char *path);
 	void *note_arg;
 	/* Private. */
 	uint8_t tree[DV_CGROUP_GROUPS_MAX]; /* enum dv_cg_tree of dirs[i] */

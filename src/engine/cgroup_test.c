@@ -340,11 +340,12 @@ TEST(no_limits_make_one_v2_group_and_remove_is_idempotent)
 }
 
 /* Counts the paths that do not exist yet when they are told. */
-static void note_new(void *arg, const char *path)
+static int note_new(void *arg, const char *path)
 {
 	int *n = arg;
 
 	*n += access(path, F_OK) < 0 && errno == ENOENT;
+	return 0;
 }
 
 TEST(note_is_told_every_group_before_it_is_made)

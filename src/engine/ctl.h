@@ -19,7 +19,6 @@ struct dv_ctl {
 	_Atomic uint32_t ready;	   /* the isolation is complete */
 	_Atomic int32_t pid;	   /* of the process that was placed */
 	_Atomic uint32_t executing; /* only execve() was left to do */
-	_Atomic uint32_t joined;    /* all groups were handed over; see join.h */
 	_Atomic uint32_t n_marks;
 	bool timing;
 	/* Names are string literals: the same address in every fork. */

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * The init of a sandbox: PID 1 of its pid namespace. It makes the network
- * namespace and what shows the namespaces (/proc, /sys) while a helper mounts the
- * rest, then does nothing but hold the
+ * namespace and what shows the namespaces (/proc, /sys) while the first process
+ * mounts the rest, then does nothing but hold the
  * life line; the kernel reaps for it. When the keeper goes, in whatever way,
  * the life line ends, init ends, and the kernel kills everything in the
  * namespace.

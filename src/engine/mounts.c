@@ -150,13 +150,13 @@ int dv_mounts_build(const dv_Isolation *iso, struct dv_ctl *ctl,
 	else
 		b.root = r = dv_build_root(iso, err);
 	dv_err_step(err, r, DV_STEP_ROOT);
-	dv_ctl_mark(ctl, "helper: root");
+	dv_ctl_mark(ctl, "main: root");
 	if (r >= 0)
 		r = do_mounts(&b, false, err);
 	if (r == 0)
 		r = cover_paths(&b, NULL, err);
 	dv_err_step(err, r, DV_STEP_MOUNT);
-	dv_ctl_mark(ctl, "helper: mounts");
+	dv_ctl_mark(ctl, "main: mounts");
 	dv_builder_close(&b);
 	umask(mask);
 	return r;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * The file system of a sandbox, built in its own mount namespace. Two processes
- * work side by side, a third puts the parts together. All of it runs after
- * fork: async-signal-safe calls only.
+ * The file system of a sandbox, built in its own mount namespace by init and
+ * the first process, side by side. All of it runs after fork: async-signal-safe
+ * calls only.
  */
 #include "davit/err.h"
 #include "engine/ctl.h"
@@ -18,14 +18,14 @@ int dv_mounts_prepare(const dv_Isolation *iso, struct dv_ctl *ctl,
 		      struct dv_err *err);
 
 /*
- * In the helper: build the root at iso->root.at with all other mounts and
+ * In the first process: build the root at iso->root.at with all other mounts and
  * masks. Returns 0 or -errno with @err (step ROOT or MOUNT) filled.
  */
 int dv_mounts_build(const dv_Isolation *iso, struct dv_ctl *ctl,
 		    struct dv_err *err);
 
 /*
- * In the first process, when both are done: move what waits to its place, do
+ * In the first process, when init is done, too: move what waits to its place, do
  * the mounts that lie in it, and make the root that of this process and of the
  * namespace. The old root is gone afterwards.
  */

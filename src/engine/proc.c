@@ -2,13 +2,15 @@
 /*
  * DOC: placing a process
  *
- * A plain child is one fork. A process of a sandbox takes two: a helper enters
- * the namespaces of init by its pidfd (only a process that enters the user
- * namespace first may enter the others, and a pid namespace is entered by
- * children alone), and forks the process with CLONE_PARENT, which makes it the
- * keeper's direct child. The helper's exit signal is 0, so that it does not
- * disturb a caller that waits for children of its own; the process gets the
- * usual one, SIGCHLD, by its exec.
+ * A plain child is one fork. A process of a sandbox takes two: only a process
+ * that enters the user namespace first may enter the others, and a pid
+ * namespace is entered by children alone. So a helper enters these two by
+ * init's pidfd and forks the process with CLONE_PARENT, which makes it the
+ * keeper's direct child. The helper lives for these two system calls only, and
+ * like a vfork() it borrows the keeper's memory, while the keeper waits; its
+ * exit signal is 0, so that it does not disturb a caller that waits for
+ * children of its own. The process itself then enters the other namespaces;
+ * the first one builds the root on its way.
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,7 +24,6 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "engine/child.h"
-#include "engine/join.h"
 #include "engine/mounts.h"
 #include "engine/sandbox.h"
 #include "engine/sys.h"
@@ -34,9 +35,12 @@
 struct placing {
 	struct dv_launch launch;
 	struct dv_sandbox *sb;
-	struct dv_joined groups;
-	int err[2], sock[2];
+	const struct dv_cgroup *cg;
+	int err[2], tty[2];
 };
+
+/* The namespaces that the helper enters; the process enters the rest. */
+enum { HELPER_NS = CLONE_NEWUSER | CLONE_NEWPID, HELPER_STACK = 65536 };
 
 /* A NULL-terminated copy of the list; the strings are borrowed. */
 static char **vector(char *const *list, pb_size_t n)
@@ -91,87 +95,96 @@ static void own_cgroup_view(struct placing *pl)
 		fail(pl, DV_STEP_SPAWN, errno, "create a cgroup namespace");
 }
 
-static _Noreturn void run_child(struct placing *pl)
+/* v1 groups are joined by writing; what is executed afterwards is in them. */
+static void join_groups(struct placing *pl)
 {
-	struct dv_err err = DV_ERR_INIT;
+	for (int i = 0; pl->cg && i < pl->cg->n_procs; i++)
+		if (dv_write(pl->cg->procs_fd[i], "0", 1) < 0)
+			fail(pl, DV_STEP_CGROUP, errno, "join control group");
+}
 
-	int r;
-
-	dv_ctl_mark(pl->launch.ctl, "main: start");
-	dv_close(pl->err[0]);
-	dv_close(pl->sock[0]);
-	r = dv_join_enter(&pl->groups);
-	if (r < 0)
-		fail(pl, DV_STEP_CGROUP, -r, "join control group");
-	own_cgroup_view(pl);
-	dv_ctl_mark(pl->launch.ctl, "main: control groups");
-	if (pl->sb && pl->sb->unbuilt &&
-	    dv_mounts_enter(pl->sb->unbuilt, pl->launch.ctl, &err) < 0)
-		dv_child_fail(pl->launch.err_fd, &err);
-	dv_child_exec(&pl->launch);
+static void enter_ns(struct placing *pl, int flags)
+{
+	if (flags && setns(pl->sb->init_pidfd, flags) < 0)
+		fail(pl, DV_STEP_SPAWN, errno, "enter the namespaces");
 }
 
 /*
- * Into the namespaces of init. The first process builds the root as soon as it
- * is in the user and mount namespaces, while init still makes the network.
+ * Into the rest of the namespaces. The first process builds the root as soon as
+ * it is in the mount namespace, while init still makes the network.
  */
 static void enter(struct placing *pl)
 {
 	struct dv_sandbox *sb = pl->sb;
-	int first = CLONE_NEWUSER | CLONE_NEWNS, left = sb->ns_flags;
+	struct dv_ctl *ctl = pl->launch.ctl;
+	int left = sb->ns_flags & ~HELPER_NS;
 	struct dv_err err = DV_ERR_INIT;
 
 	if (sb->unbuilt) {
-		if (setns(sb->init_pidfd, left & first) < 0)
-			fail(pl, DV_STEP_SPAWN, errno, "enter the namespaces");
-		left &= ~first;
-		dv_ctl_mark(pl->launch.ctl, "helper: enter mount namespace");
-		if (dv_mounts_build(sb->unbuilt, pl->launch.ctl, &err) < 0)
+		enter_ns(pl, left & CLONE_NEWNS);
+		left &= ~CLONE_NEWNS;
+		dv_ctl_mark(ctl, "main: enter mount namespace");
+		if (dv_mounts_build(sb->unbuilt, ctl, &err) < 0)
 			dv_child_fail(pl->launch.err_fd, &err);
 	}
 	wait_ready(sb);
-	dv_ctl_mark(pl->launch.ctl, "helper: wait for init");
-	if (setns(sb->init_pidfd, left) < 0)
-		fail(pl, DV_STEP_SPAWN, errno, "enter the namespaces");
-	dv_ctl_mark(pl->launch.ctl, "helper: enter namespaces");
+	dv_ctl_mark(ctl, "main: wait for init");
+	enter_ns(pl, left);
+	own_cgroup_view(pl);
+	dv_ctl_mark(ctl, "main: enter namespaces");
+	if (sb->unbuilt && dv_mounts_enter(sb->unbuilt, ctl, &err) < 0)
+		dv_child_fail(pl->launch.err_fd, &err);
 }
 
-/* The keeper makes the groups meanwhile; without them there is no process. */
-static void receive_groups(struct placing *pl)
+static _Noreturn void run_child(struct placing *pl)
 {
-	if (dv_join_receive(pl->sock[1], pl->launch.ctl, &pl->groups) < 0)
-		dv_child_end(0);
+	dv_ctl_mark(pl->launch.ctl, "main: start");
+	/* First of all: while we hold the life line, nobody sees it end. */
+	if (pl->sb) {
+		dv_close(pl->sb->lifeline);
+		dv_close(pl->sb->err_fd);
+		/* Nobody inside may trace what comes from outside. */
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	}
+	dv_close(pl->err[0]);
+	dv_close(pl->tty[0]);
+	dv_child_reset_signals();
+	if (pl->sb)
+		enter(pl);
+	join_groups(pl);
+	dv_child_exec(&pl->launch);
 }
 
-static _Noreturn void run_helper(struct placing *pl)
+static void into_group(struct clone_args *args, const struct dv_cgroup *cg)
 {
-	struct dv_sandbox *sb = pl->sb;
-	struct clone_args args = { .flags = CLONE_PARENT };
+	if (!cg || cg->v2_fd < 0)
+		return;
+	args->flags |= CLONE_INTO_CGROUP;
+	args->cgroup = (uint64_t)cg->v2_fd;
+}
+
+/*
+ * The helper: in the keeper's memory, on a stack of its own. What it returns is
+ * its exit status, and nobody looks at it.
+ */
+static int place(void *arg)
+{
+	struct placing *pl = arg;
+	struct clone_args args = {
+		.flags = CLONE_PARENT | CLONE_PARENT_SETTID,
+		/* Whatever happens to the helper, the keeper knows its child. */
+		.parent_tid = (uintptr_t)&pl->launch.ctl->pid,
+	};
 	pid_t pid;
 
-	/* First of all: while we hold the life line, nobody sees it end. */
-	dv_close(sb->lifeline);
-	dv_close(sb->err_fd);
-	dv_close(pl->err[0]);
-	dv_close(pl->sock[0]);
-	/* Nobody inside may trace what comes from outside. */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	dv_child_reset_signals();
-	dv_ctl_mark(pl->launch.ctl, "helper: start");
-	enter(pl);
-	receive_groups(pl);
-	dv_ctl_mark(pl->launch.ctl, "helper: receive groups");
-	if (pl->groups.v2_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)pl->groups.v2_fd;
-	}
+	enter_ns(pl, pl->sb->ns_flags & HELPER_NS);
+	into_group(&args, pl->cg);
 	pid = dv_sys_clone3(&args);
-	if (pid < 0)
-		fail(pl, DV_STEP_SPAWN, -pid, "fork");
 	if (pid == 0)
 		run_child(pl);
-	atomic_store(&pl->launch.ctl->pid, pid);
-	dv_child_end(0);
+	if (pid < 0)
+		fail(pl, DV_STEP_SPAWN, -pid, "fork");
+	return 0;
 }
 
 static int prepare(struct placing *pl, struct dv_proc *proc,
@@ -188,54 +201,108 @@ static int prepare(struct placing *pl, struct dv_proc *proc,
 	l->envp = vector(p->env, p->env_count);
 	if (!l->argv || !l->envp)
 		return -ENOMEM;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pl->sock) < 0)
+	if (p->terminal &&
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pl->tty) < 0)
 		return -errno;
-	l->sock = pl->sock[1];
+	l->sock = pl->tty[1];
 	int r = dv_pipe(pl->err);
 	l->err_fd = pl->err[1];
 	return r;
 }
 
-static int fork_first(struct placing *pl, struct dv_proc *proc)
+static int fork_plain(struct placing *pl, struct dv_proc *proc)
 {
-	struct clone_args args = { .flags = CLONE_PIDFD };
-	int pidfd = -1;
-	sigset_t old;
+	struct clone_args args = {
+		.flags = CLONE_PIDFD,
+		.pidfd = (uintptr_t)&proc->pidfd,
+	};
 	pid_t pid;
 
-	args.pidfd = (uintptr_t)&pidfd;
-	dv_sys_block_signals(&old);
+	into_group(&args, pl->cg);
 	pid = dv_sys_clone3(&args);
-	if (pid == 0) {
-		if (pl->sb)
-			run_helper(pl);
-		dv_child_reset_signals();
-		receive_groups(pl);
+	if (pid == 0)
 		run_child(pl);
+	proc->pid = pid > 0 ? pid : 0;
+	return pid < 0 ? pid : 0;
+}
+
+/*
+ * Entering a user namespace makes the memory not dumpable, and for a moment it
+ * is ours: afterwards an ordinary user's own /proc files must be theirs again.
+ */
+static int fork_placed(struct placing *pl)
+{
+	char *stack = malloc(HELPER_STACK);
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), pidfd = -1;
+	siginfo_t info;
+	pid_t pid;
+
+	if (!stack)
+		return -ENOMEM;
+	pid = clone(place, stack + HELPER_STACK,
+		    CLONE_VM | CLONE_VFORK | CLONE_PIDFD, pl, &pidfd);
+	if (pid < 0) {
+		int r = -errno;
+
+		free(stack);
+		return r;
 	}
-	dv_sys_set_signals(&old);
-	if (pid < 0)
-		return pid;
-	if (pl->sb) {
-		proc->helper_pid = pid;
-		proc->helper_pidfd = pidfd;
-	} else {
-		proc->pid = pid;
-		proc->pidfd = pidfd;
-	}
+	if (dumpable == 1)
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	/* It has ended: this does not block. Without descriptors left there is
+	 * no pidfd, and clone() would have failed. */
+	dv_sys_wait(pidfd, 0, &info, NULL);
+	dv_close(pidfd);
+	free(stack);
 	return 0;
+}
+
+/*
+ * The grandchild is ours to wait for: its pid cannot be reused meanwhile. One
+ * that we cannot hold must go, or init would wait for its zombie for ever.
+ */
+static int adopt(struct dv_proc *proc)
+{
+	pid_t pid = atomic_load(&proc->ctl->pid);
+	siginfo_t info;
+
+	if (!pid)
+		return 0; /* it was not forked; the report says why */
+	proc->pidfd = dv_sys_pidfd_open(pid);
+	if (proc->pidfd >= 0) {
+		proc->pid = pid;
+		return 0;
+	}
+	int r = proc->pidfd;
+	proc->pidfd = -1;
+	kill(pid, SIGKILL);
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL) < 0 &&
+	       errno == EINTR)
+		;
+	return r;
+}
+
+static int fork_first(struct placing *pl, struct dv_proc *proc)
+{
+	sigset_t old;
+	int r;
+
+	dv_sys_block_signals(&old);
+	r = pl->sb ? fork_placed(pl) : fork_plain(pl, proc);
+	dv_sys_set_signals(&old);
+	return r == 0 && pl->sb ? adopt(proc) : r;
 }
 
 int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const dv_Process *p, const int *fds, size_t n_fds,
-		  struct dv_err *err)
+		  const struct dv_cgroup *cg, struct dv_err *err)
 {
 	struct placing pl = {
 		.launch = { .fds = fds, .n_fds = n_fds, .sock = -1 },
 		.sb = sb,
-		.groups = DV_JOINED_INIT,
+		.cg = cg,
 		.err = { -1, -1 },
-		.sock = { -1, -1 },
+		.tty = { -1, -1 },
 	};
 	int r;
 
@@ -249,53 +316,15 @@ int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 	free(pl.launch.argv);
 	free(pl.launch.envp);
 	dv_close(pl.err[1]);
-	dv_close(pl.sock[1]);
+	dv_close(pl.tty[1]);
 	proc->err_fd = pl.err[0];
-	proc->sock = pl.sock[0];
-	proc->terminal = p->terminal;
+	proc->tty_sock = pl.tty[0];
 	if (r < 0) {
 		dv_proc_free(proc);
 		return dv_err_step(err, dv_err_sys(err, -r, "start process"),
 				   DV_STEP_SPAWN);
 	}
 	return 0;
-}
-
-int dv_proc_join(struct dv_proc *proc, const struct dv_cgroup *cg,
-		 struct dv_err *err)
-{
-	int r = dv_join_send(proc->sock, proc->ctl, cg);
-
-	/* A child that has failed already does not listen; it has said why. */
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		return dv_err_step(err, dv_err_sys(err, -r, "hand over groups"),
-				   DV_STEP_CGROUP);
-	return 0;
-}
-
-static void reap_helper(struct dv_proc *proc)
-{
-	siginfo_t info;
-
-	if (!proc->helper_pid)
-		return;
-	dv_sys_wait(proc->helper_pidfd, 0, &info, NULL);
-	proc->helper_pidfd = dv_close(proc->helper_pidfd);
-	proc->helper_pid = 0;
-}
-
-/* The grandchild is ours to wait for: its pid cannot be reused meanwhile. */
-static void adopt(struct dv_proc *proc)
-{
-	pid_t pid = atomic_load(&proc->ctl->pid);
-
-	if (proc->pid || !pid)
-		return;
-	int pidfd = dv_sys_pidfd_open(pid);
-	if (pidfd < 0)
-		return;
-	proc->pid = pid;
-	proc->pidfd = pidfd;
 }
 
 /* A report is one write of a whole struct, or nothing. */
@@ -330,10 +359,10 @@ static int died(struct dv_proc *proc, struct dv_err *err)
 
 static void take_tty(struct dv_proc *proc)
 {
-	int fd = proc->terminal ? dv_recv_fd(proc->sock) : -1;
+	int fd = proc->tty_sock < 0 ? -1 : dv_recv_fd(proc->tty_sock);
 
 	proc->tty = fd < 0 ? -1 : fd;
-	proc->sock = dv_close(proc->sock);
+	proc->tty_sock = dv_close(proc->tty_sock);
 }
 
 /* The page is of use only until the exec; init's goes with the sandbox. */
@@ -353,8 +382,6 @@ int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
 	int r = 0;
 
 	proc->err_fd = dv_close(proc->err_fd);
-	reap_helper(proc);
-	adopt(proc);
 	if (reported)
 		r = failed(err, &report);
 	else if (sb && !atomic_load(&sb->ctl->ready) &&
@@ -391,11 +418,6 @@ void dv_proc_free(struct dv_proc *proc)
 {
 	siginfo_t info;
 
-	if (proc->helper_pid)
-		dv_sys_pidfd_signal(proc->helper_pidfd, SIGKILL);
-	reap_helper(proc);
-	if (proc->ctl)
-		adopt(proc);
 	if (proc->pid) {
 		dv_sys_pidfd_signal(proc->pidfd, SIGKILL);
 		dv_sys_wait(proc->pidfd, 0, &info, NULL);
@@ -403,7 +425,7 @@ void dv_proc_free(struct dv_proc *proc)
 	dv_close(proc->pidfd);
 	dv_close(proc->tty);
 	dv_close(proc->err_fd);
-	dv_close(proc->sock);
+	dv_close(proc->tty_sock);
 	drop_ctl(proc);
 	*proc = (struct dv_proc)DV_PROC_INIT;
 }

@@ -217,10 +217,10 @@ TEST(killed_before_exec_is_said)
 	struct dv_plan plan;
 
 	plan_sleep(&plan);
-	CHECK_EQ(dv_proc_begin(&proc, NULL, &plan.msg.process, NULL, 0, &err),
+	CHECK_EQ(dv_proc_begin(&proc, NULL, &plan.msg.process, NULL, 0, NULL,
+			       &err),
 		 0);
 	CHECK_EQ(kill(proc.pid, SIGKILL), 0);
-	CHECK_EQ(dv_proc_join(&proc, NULL, &err), 0);
 	CHECK_EQ(dv_proc_finish(&proc, NULL, &err), -ECANCELED);
 	CHECK(strstr(err.msg, "killed before"));
 	dv_plan_free(&plan);
@@ -232,7 +232,8 @@ TEST(begun_and_freed_leaves_nothing)
 	struct dv_plan plan;
 
 	plan_sleep(&plan);
-	CHECK_EQ(dv_proc_begin(&proc, NULL, &plan.msg.process, NULL, 0, NULL),
+	CHECK_EQ(dv_proc_begin(&proc, NULL, &plan.msg.process, NULL, 0, NULL,
+			       NULL),
 		 0);
 	dv_proc_free(&proc);
 	dv_proc_free(&proc);

@@ -83,15 +83,13 @@ static inline uint64_t try_deadline(unsigned int seconds)
 	return dv_now_ns() + seconds * UINT64_C(1000000000);
 }
 
-/* Begin, let go without groups, finish. */
+/* Begin without groups, finish. */
 static inline int try_start(struct dv_proc *proc, struct dv_sandbox *sb,
 			    const dv_Process *p, const int *fds, size_t n_fds,
 			    struct dv_err *err)
 {
-	int r = dv_proc_begin(proc, sb, p, fds, n_fds, err);
+	int r = dv_proc_begin(proc, sb, p, fds, n_fds, NULL, err);
 
-	if (r == 0)
-		r = dv_proc_join(proc, NULL, err);
 	return r < 0 ? r : dv_proc_finish(proc, sb, err);
 }
 

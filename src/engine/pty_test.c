@@ -23,7 +23,7 @@ static void start_on_pty(struct dv_proc *proc, struct dv_plan *plan,
 	CHECK_STR(err.msg, "");
 	CHECK_EQ(r, 0);
 	CHECK(proc->tty >= 0);
-	CHECK_EQ(proc->sock, -1);
+	CHECK_EQ(proc->tty_sock, -1);
 }
 
 /* All that the terminal says until nobody has it any more. */

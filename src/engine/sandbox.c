@@ -2,15 +2,15 @@
 /*
  * DOC: who does what, at the same time
  *
- *   keeper			init			helper
+ *   keeper			init			first process
  *   clone3(NEW*) ------------> network namespace
  *   id maps			loopback, hostname
- *   clone3 ------------------------------------------> user, mount: setns
- *   state, groups		/proc, /sys, masks	builds the root
- *   groups over `sock` -------------------------------> joins
+ *   state, groups		/proc, /sys, masks
+ *   helper: setns, CLONE_PARENT ---------------------> mount: setns
+ *							builds the root
  *				`ready` (EOF) ---------> the rest: setns
- *				holds the life line	main: CLONE_PARENT
- *   exec or error <--- main: enters the root, credentials, exec
+ *				holds the life line	enters the root
+ *   exec or error <----------------------------------- credentials, exec
  *
  * The slow parts, the network namespace and the mounts, lie side by side. Who
  * dies half-way closes its pipe ends, so that nobody waits for it.

@@ -63,29 +63,24 @@ struct dv_proc {
 	int pidfd;
 	int tty;    /* master of its pty, or -1; owned */
 	int err_fd; /* while it is being started */
-	pid_t helper_pid;
-	int helper_pidfd;
-	int sock; /* groups go in, the pty comes out; -1 once it runs */
-	bool terminal;
+	int tty_sock; /* where the pty comes from, while it is being started */
 	struct dv_ctl *ctl;
 	bool own_ctl;
 };
 
 #define DV_PROC_INIT \
-	{ 0, -1, -1, -1, 0, -1, -1, false, NULL, false }
+	{ 0, -1, -1, -1, -1, NULL, false }
 
 /*
  * Fork @p into @sb (NULL: a plain child without isolation). @fds (borrowed, the
- * child gets duplicates) are what p->fds name by index. Returns 0; it does not
- * run before dv_proc_join(), and its outcome comes by dv_proc_finish().
+ * child gets duplicates) are what p->fds name by index. @cg: the groups it is
+ * put into (borrowed, may be NULL). Returns 0; the outcome comes by
+ * dv_proc_finish().
  */
 int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const dv_Process *p, const int *fds, size_t n_fds,
-		  struct dv_err *err);
+		  const struct dv_cgroup *cg, struct dv_err *err);
 
-/* Let it go on in the groups of @cg (borrowed; NULL: in the caller's). */
-int dv_proc_join(struct dv_proc *proc, const struct dv_cgroup *cg,
-		 struct dv_err *err);
 
 /*
  * When err_fd is readable (or blocking until it is): 0 the command was

@@ -452,7 +452,7 @@ TEST(second_process_in_a_dying_sandbox_is_refused)
 	try_dir_remove(&top);
 }
 
-TEST(helper_killed_is_said)
+TEST(killed_before_exec_is_said)
 {
 	struct dv_err err = DV_ERR_INIT;
 	struct dv_sandbox sb;
@@ -464,10 +464,10 @@ TEST(helper_killed_is_said)
 	open_top();
 	plan_sandbox(&plan, "exit 0");
 	CHECK_EQ(dv_sandbox_start(&sb, &plan.msg.isolation, false, &err), 0);
-	CHECK_EQ(dv_proc_begin(&proc, &sb, &plan.msg.process, NULL, 0, &err),
+	CHECK_EQ(dv_proc_begin(&proc, &sb, &plan.msg.process, NULL, 0, NULL,
+			       &err),
 		 0);
-	CHECK_EQ(kill(proc.helper_pid, SIGKILL), 0);
-	CHECK_EQ(dv_proc_join(&proc, NULL, &err), 0);
+	CHECK_EQ(kill(proc.pid, SIGKILL), 0);
 	CHECK_EQ(dv_proc_finish(&proc, &sb, &err), -ECANCELED);
 	CHECK(strstr(err.msg, "killed before"));
 	dv_sandbox_free(&sb);

@@ -178,6 +178,7 @@ int dv_run_collect(const struct dv_spec *spec, const void *input,
 	struct dv_run *run = NULL;
 	int r = start_piped(&run, spec, err);
 
+	out->data = errout->data = NULL;
 	if (r < 0)
 		return r;
 	r = feed_open(&feed, run, input, input_len);

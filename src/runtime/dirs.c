@@ -172,13 +172,14 @@ int dv_home_create(struct dv_home *home, struct dv_err *err)
 	return 0;
 }
 
-void dv_home_note(const struct dv_home *home, const char *group)
+int dv_home_note(const struct dv_home *home, const char *group)
 {
 	char line[PATH_MAX + 1];
 	int n = snprintf(line, sizeof(line), "%s\n", group);
 
-	if (n > 0 && (size_t)n < sizeof(line))
-		(void)dv_write_full(home->lock, line, (size_t)n);
+	if (n < 0 || (size_t)n >= sizeof(line))
+		return -ENAMETOOLONG;
+	return dv_write_full(home->lock, line, (size_t)n);
 }
 
 int dv_home_write(const struct dv_home *home, const char *name,

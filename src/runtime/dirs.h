@@ -43,8 +43,8 @@ int dv_home_open(struct dv_home *home, struct dv_err *err);
  * when the lock is held.
  */
 int dv_home_create(struct dv_home *home, struct dv_err *err);
-/* Note a control group for the sweeper; what cannot be written is not noted. */
-void dv_home_note(const struct dv_home *home, const char *group);
+/* Note a control group for the sweeper. 0 or -errno: it must not be made then. */
+int dv_home_note(const struct dv_home *home, const char *group);
 /* Replace a file in it; 0 or -errno. */
 int dv_home_write(const struct dv_home *home, const char *name,
 		  const void *data, size_t len);

@@ -80,11 +80,11 @@ static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
  * A group is noted before it is made: whatever moment we are killed at, the
  * next davit command finds it.
  */
-static void note_group(void *arg, const char *path)
+static int note_group(void *arg, const char *path)
 {
 	struct dv_run *run = arg;
 
-	dv_home_note(&run->home, path);
+	return dv_home_note(&run->home, path);
 }
 
 static int make_groups(struct dv_run *run, const struct dv_spec *spec,
@@ -197,7 +197,7 @@ static void describe(struct dv_run *run, const struct dv_spec *spec,
 		 p->cwd_hidden ? "; in /, because " CWD_HINT : "");
 }
 
-/* The directory and the groups, while init and the helper are at work. */
+/* The directory and the groups, while init makes the network. */
 static int settle(struct dv_run *run, const struct dv_spec *spec,
 		  struct dv_buf *missing, struct dv_err *err)
 {
@@ -207,14 +207,12 @@ static int settle(struct dv_run *run, const struct dv_spec *spec,
 	if (r == 0)
 		r = make_groups(run, spec, missing, err);
 	mark(run, "keeper: control groups");
-	if (r == 0)
-		r = dv_proc_join(&run->proc, &run->cg, err);
 	return r;
 }
 
 /*
- * What can be refused is refused before anything exists. Then init, then the
- * helper: they work on their own while the rest is made.
+ * What can be refused is refused before anything exists. Then init, whose work
+ * is the longest; then what the command needs of us, then the command.
  */
 static int launch(struct dv_run *run, const struct dv_spec *spec,
 		  struct dv_planned *p, struct dv_err *err)
@@ -233,11 +231,11 @@ static int launch(struct dv_run *run, const struct dv_spec *spec,
 				     err);
 	mark(run, "keeper: id maps");
 	if (r == 0)
-		r = dv_proc_begin(&run->proc, &run->sb, &plan->process, p->fds,
-				  p->n_fds, err);
-	mark(run, "keeper: fork helper");
-	if (r == 0)
 		r = settle(run, spec, &missing, err);
+	if (r == 0)
+		r = dv_proc_begin(&run->proc, &run->sb, &plan->process, p->fds,
+				  p->n_fds, &run->cg, err);
+	mark(run, "keeper: fork main");
 	if (r == 0)
 		r = await_exec(run, err);
 	if (r < 0)

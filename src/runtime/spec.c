@@ -180,11 +180,13 @@ int dv_spec_tmpfs(struct dv_spec *spec, const char *dst, uint64_t size,
 	char *d;
 	int r;
 
-	if (dst[0] != '/' || !dst[1])
+	if (dst[0] != '/')
 		return invalid(err, "tmpfs target is not absolute", dst);
 	r = set_path(spec, &d, dst, err);
 	if (r < 0)
 		return r;
+	if (!d[1])
+		return invalid(err, "tmpfs target", "/ cannot be replaced");
 	m = dv_plan_mount(&spec->mem, dv_MOUNT_TMPFS, NULL, d,
 			  dv_MF_NOSUID | dv_MF_NODEV);
 	if (!m)

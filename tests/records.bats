@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+# What davit says about a run: records, times, ids; and signals on their way in.
+load lib
+
+setup()
+{
+	davit_setup
+}
+
+teardown()
+{
+	davit_teardown
+}
+
+json_record()
+{
+	run --separate-stderr -7 davit run --json -- /bin/sh -c 'echo out; exit 7'
+	assert_equal "$output" out
+	record=$(tail -n 1 <<<"$stderr")
+	assert_equal "$(field schema_version)" 1
+	assert_equal "$(field code)" 7
+	assert_equal "$(field signal)" null
+	assert_equal "$(field core)" false
+	assert_equal "$(field oom)" false
+	assert_equal "$(field timed_out)" false
+	assert_equal "$(field ended_by)" '"exit"'
+	[[ $(field id) =~ ^\"[0-9a-f]{16}\"$ ]]
+	[[ $(field started) =~ ^\"20[0-9-]+T[0-9:.]+Z\"$ ]]
+	[ "$(field wall_ns)" -gt 0 ]
+	[ "$(field rusage.max_rss_kib)" -gt 0 ]
+	run --separate-stderr -137 davit run --json -- /bin/sh -c 'kill -9 $$'
+	record=$stderr
+	assert_equal "$(field signal)" '"SIGKILL"'
+	assert_equal "$(field ended_by)" '"signal"'
+	run --separate-stderr -124 davit run --json --timeout 100ms -- sleep 100
+	record=$stderr
+	assert_equal "$(field timed_out)" true
+	assert_equal "$(field ended_by)" '"timeout"'
+	assert_equal "$(field signal)" '"SIGTERM"'
+}
+
+@test "--json: the exit record is the last line on stderr" {
+	each_user json_record
+	run --separate-stderr -0 davit run --json -- /bin/sh -c 'echo err >&2'
+	assert_equal "${stderr_lines[0]}" err
+	record=${stderr_lines[1]}
+	assert_equal "$(field code)" 0
+}
+
+elsewhere()
+{
+	run --separate-stderr -3 davit run -q --record "$top/work/rec" -- \
+		/bin/sh -c 'exit 3'
+	assert_equal "$output$stderr" ''
+	record=$(cat "$top/work/rec")
+	assert_equal "$(field code)" 3
+	rm "$top/work/rec"
+	davit run -q --record fd:7 -- true 7>"$top/work/rec7"
+	record=$(cat "$top/work/rec7")
+	assert_equal "$(field code)" 0
+	rm "$top/work/rec7"
+}
+
+@test "--record PATH and fd:N" {
+	each_user elsewhere
+	run -125 sandbox --record /no/such/dir/rec -- true
+}
+
+who_runs()
+{
+	davit run -q --info-fd 8 --pidfile "$top/work/pid" -- /bin/sh -c \
+		'cat "$1"' sh "$top/work/pid" 8>"$top/work/info" >"$top/work/seen"
+	record=$(cat "$top/work/info")
+	assert_equal "$(wc -l <"$top/work/info")" 1
+	[ "$(field pid)" -gt 0 ] && [ "$(field init_pid)" -gt 0 ]
+	[[ $(field id) =~ ^\"[0-9a-f]{16}\"$ ]]
+	# It goes with the run.
+	[ ! -e "$top/work/pid" ]
+	rm "$top/work/info" "$top/work/seen"
+}
+
+@test "--info-fd and --pidfile say who runs" {
+	each_user who_runs
+}
+
+@test "the pid of --pidfile is the command's" {
+	local keeper pid status=0
+
+	"$top/davit" run -q --pidfile pid -- sleep 100.75 3>&- &
+	keeper=$!
+	until [ -s pid ]; do sleep 0.02; done
+	pid=$(cat pid)
+	assert_equal "$(tr '\0' ' ' <"/proc/$pid/cmdline")" 'sleep 100.75 '
+	kill -INT "$pid"
+	wait $keeper || status=$?
+	assert_equal $status 130
+	[ ! -e pid ]
+}
+
+@test "a pidfile that cannot be written ends the run" {
+	refused 125 'no/such' run --pidfile /no/such/dir/pid -- sleep 100
+}
+
+@test "--timing names steps, with times that go up" {
+	run --separate-stderr -0 davit run --timing -- echo out
+	assert_equal "$output" out
+	assert_equal "${stderr_lines[0]}" \
+		'davit: timing             step us   total us'
+	[[ $stderr == *exec* ]]
+	awk 'NR > 1 { if ($NF < last) exit 1; last = $NF; n++ }
+		END { if (n < 5) exit 1 }' <<<"$stderr"
+}
+
+@test "silent by default when stderr is no terminal" {
+	run --separate-stderr -0 davit run -- true
+	assert_equal "$output$stderr" ''
+}
+
+@test "DAVIT_LOG makes davit talk on stderr only" {
+	DAVIT_LOG=debug run --separate-stderr -0 davit run -- echo out
+	assert_equal "$output" out
+	[[ $stderr == *'davit: '* ]]
+}
+
+# ---- signals ------------------------------------------------------------------------
+
+# passed NAME: does the command get what davit gets?
+passed()
+{
+	local keeper status=0
+
+	rm -f ready
+	davit run -q -W "$top/work" -- /bin/sh -c "
+		trap 'exit 42' $1; : >'$top/work/ready'
+		while :; do sleep 0.05; done" 3>&- &
+	until [ -e ready ]; do sleep 0.02; done
+	keeper=$(pgrep -P $! -x davit || echo $!)
+	kill "-$1" "$keeper"
+	wait $! || status=$?
+	assert_equal "$1 $status" "$1 42"
+}
+
+signals()
+{
+	local name
+
+	for name in INT TERM HUP QUIT USR1 USR2; do
+		passed "$name"
+	done
+	rm -f ready
+}
+
+@test "signals are passed on to the command" {
+	# The shell makes background jobs ignore INT and QUIT, and what is
+	# ignored at the start stays so: python starts it as a terminal would.
+	"$PYTHON" - "$top/davit" "$top/work/ready" <<-'END'
+	import os, signal, subprocess, sys, time
+	davit, ready = sys.argv[1:]
+	for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "CONT"):
+	    child = subprocess.Popen(
+	        [davit, "run", "-q", "-W", os.path.dirname(ready), "--", "bash",
+	         "-c", f"trap 'exit 42' {name}; : >{ready}; "
+	         "while :; do sleep 0.02; done"],
+	        preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL)
+	                            for s in (signal.SIGINT, signal.SIGQUIT)])
+	    while not os.path.exists(ready):
+	        time.sleep(0.01)
+	    child.send_signal(getattr(signal, "SIG" + name))
+	    status = child.wait(10)
+	    assert status == 42, f"{name}: {status}"
+	    os.unlink(ready)
+	END
+}
+
+@test "an ignored signal stays ignored, as with nohup" {
+	"$PYTHON" - "$top/davit" "$top/work/ready" <<-'END'
+	import os, signal, subprocess, sys, time
+	davit, ready = sys.argv[1:]
+	child = subprocess.Popen(
+	    [davit, "run", "-q", "-W", os.path.dirname(ready), "--", "sh", "-c",
+	     f": >{ready}; sleep 0.5; exit 9"],
+	    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+	while not os.path.exists(ready):
+	    time.sleep(0.01)
+	child.send_signal(signal.SIGHUP)
+	assert child.wait(10) == 9
+	END
+}
+
+@test "a signal right at the start is not lost and leaves nothing" {
+	"$PYTHON" - "$top/davit" <<-'END'
+	import random, signal, subprocess, sys, time
+	for i in range(60):
+	    child = subprocess.Popen([sys.argv[1], "run", "-q", "--", "sleep",
+	                              "100"])
+	    time.sleep(random.random() * 0.006)
+	    child.terminate()
+	    status = child.wait(10)
+	    # By the signal itself before davit takes it, as 143 from then on.
+	    assert status in (143, -15), status
+	END
+}
+
+@test "a stop: the grace, then the kill, and nobody is waited for longer" {
+	SECONDS=0
+	run -124 sandbox --timeout 100ms --stop-signal USR1 --stop-timeout 10s -- \
+		/bin/sh -c 'trap "exit 0" USR1; while :; do sleep 0.02; done'
+	[ $SECONDS -lt 5 ] || fail 'waited for the whole grace'
+	run -124 sandbox --timeout 100ms --stop-timeout 100ms -- \
+		/bin/sh -c 'trap "" TERM; while :; do sleep 0.02; done'
+	[ $SECONDS -lt 8 ] || fail 'did not kill'
+}
