@@ -112,7 +112,6 @@ WRAP(int, socketpair, EMFILE, -1, (int d, int t, int p, int *sv), (d, t, p, sv))
 WRAP(int, socket, EMFILE, -1, (int d, int t, int p), (d, t, p))
 WRAP(int, dup2, EMFILE, -1, (int a, int b), (a, b))
 WRAP(int, epoll_create1, EMFILE, -1, (int flags), (flags))
-WRAP(int, epoll_ctl, ENOMEM, -1, (int ep, int op, int fd, struct epoll_event *ev), (ep, op, fd, ev))
 WRAP(ssize_t, sendmsg, ENOBUFS, -1, (int fd, const struct msghdr *m, int fl), (fd, m, fl))
 WRAP(int, shutdown, ENOTCONN, -1, (int fd, int how), (fd, how))
 WRAP(int, mkdir, ENOSPC, -1, (const char *p, mode_t m), (p, m))
@@ -133,6 +132,16 @@ WRAP(int, chmod, EPERM, -1, (const char *p, mode_t m), (p, m))
 WRAP(int, fstat64, EIO, -1, (int fd, struct stat64 *st), (fd, st))
 WRAP(int, execve, EIO, -1, (const char *p, char *const *a, char *const *e), (p, a, e))
 /* clang-format on */
+
+/* Removing cannot fail for want of memory, and nobody could go on if it did. */
+int __real_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
+int __wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
+int __wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
+{
+	if (op != EPOLL_CTL_DEL)
+		FAIL_DUE("epoll_ctl", ENOMEM, -1);
+	return __real_epoll_ctl(ep, op, fd, ev);
+}
 
 /* Functions with optional arguments: the kernel takes them as longs. */
 #define LONGS(last, n, v)                        \

@@ -130,7 +130,6 @@ static void enter(struct placing *pl)
 	wait_ready(sb);
 	dv_ctl_mark(ctl, "main: wait for init");
 	enter_ns(pl, left);
-	own_cgroup_view(pl);
 	dv_ctl_mark(ctl, "main: enter namespaces");
 	if (sb->unbuilt && dv_mounts_enter(sb->unbuilt, ctl, &err) < 0)
 		dv_child_fail(pl->launch.err_fd, &err);
@@ -152,6 +151,7 @@ static _Noreturn void run_child(struct placing *pl)
 	if (pl->sb)
 		enter(pl);
 	join_groups(pl);
+	own_cgroup_view(pl);
 	dv_child_exec(&pl->launch);
 }
 
