@@ -33,9 +33,9 @@ static void process(const dv_Process *p, size_t size)
 			dv_assert(p->fds[k].target != p->fds[i].target);
 	}
 	dv_assert(p->rlimits_count <= DV_PLAN_RLIMITS_MAX);
-	dv_assert(!p->seccomp || (p->seccomp->size > 0 &&
-				  p->seccomp->size % 8 == 0 &&
-				  p->seccomp->size / 8 <= DV_PLAN_INSNS_MAX));
+	dv_assert(!p->seccomp ||
+		  (p->seccomp->size > 0 && p->seccomp->size % 8 == 0 &&
+		   p->seccomp->size / 8 <= DV_PLAN_INSNS_MAX));
 }
 
 static void isolation(const dv_Isolation *iso, size_t size)

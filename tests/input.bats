@@ -240,3 +240,8 @@ private_rundir()
 		"$(head -c 131000 /dev/zero | tr '\0' x)"
 	assert_output 131000
 }
+
+@test "a rootfs that contains RUNDIR says what is wrong" {
+	refused 125 'overlay on .*Invalid' run --rootfs / -- true
+	[[ ${stderr_lines[1]} == *"davit's own directory"* ]] || fail "$stderr"
+}

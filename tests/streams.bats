@@ -9,7 +9,26 @@ setup()
 
 teardown()
 {
+	stop_reader
 	davit_teardown
+}
+
+# One who holds $PWD/fifo open and never reads.
+start_reader()
+{
+	mkfifo fifo
+	chmod 666 fifo
+	sleep 100 <>fifo 3>&- &
+	reader=$!
+}
+
+stop_reader()
+{
+	[ -n "${reader:-}" ] || return 0
+	kill "$reader"
+	wait "$reader" || :
+	reader=
+	rm -f "$top/work/fifo"
 }
 
 # ---- stdout and stderr -------------------------------------------------------
@@ -69,17 +88,12 @@ last_line()
 
 slow_reader()
 {
-	mkfifo fifo
-	chmod 666 fifo
-	# The reader of stdout never reads: the writer of it blocks, stderr and
-	# the command's end do not.
-	sleep 100 <>fifo 3>&- &
+	# The writer of stdout blocks; stderr and the command's end do not.
+	start_reader
 	sandbox "$@" --timeout 20s -- /bin/sh -c \
 		'(yes | head -c 1000000) & echo fine >&2' >fifo 2>err
-	kill $!
-	wait $! || :
+	stop_reader
 	assert_equal "$(cat err)" fine
-	rm fifo
 }
 
 @test "a reader that stops reading only stops its own stream" {
@@ -108,31 +122,26 @@ lines()
 }
 
 @test "a relayed stdout that nobody reads does not stop stderr; TERM ends the wait" {
-	local reader keeper status=0
+	local keeper status=0
 
-	mkfifo fifo
-	sleep 100 <>fifo 3>&- &
-	reader=$!
+	start_reader
 	touch err
 	"$top/davit" run -q --log "$top/log" --drain exit -- /bin/sh -c '
 		yes | head -c 1000000 & i=0
 		while [ $i -lt 1000 ]; do echo line $i >&2; i=$((i + 1)); done
 		sleep 0.2; echo end >&2; exit 6' >fifo 2>err 3>&- &
 	keeper=$!
-	until_ok 10 lines err 1001
+	until_ok 30 lines err 1001
 	# There are bytes that the reader has not taken; they are not thrown
 	# away unless somebody says so.
 	sleep 0.3
 	kill -0 $keeper || fail 'it did not wait for the reader'
 	kill $keeper
-	until_ok 5 eval "! kill -0 $keeper 2>/dev/null" || {
+	until_ok 10 eval "! kill -0 $keeper 2>/dev/null" || {
 		kill -9 $keeper
-		kill $reader
 		fail 'TERM does not end it'
 	}
 	wait $keeper || status=$?
-	kill $reader
-	wait $reader || :
 	assert_equal $status 6
 }
 

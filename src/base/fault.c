@@ -144,18 +144,19 @@ int __wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 }
 
 /* Functions with optional arguments: the kernel takes them as longs. */
-#define LONGS(last, n, v)                        \
-	do {                                     \
-		va_list ap;                      \
-		va_start(ap, last);              \
-		for (int i = 0; i < (n); i++)    \
+#define LONGS(last, n, v)                          \
+	do {                                       \
+		va_list ap;                        \
+		va_start(ap, last);                \
+		for (int i = 0; i < (n); i++)      \
 			(v)[i] = va_arg(ap, long); \
-		va_end(ap);                      \
+		va_end(ap);                        \
 	} while (0)
 
 long __real_syscall(long nr, ...);
 long __wrap_syscall(long nr, ...);
-long __wrap_syscall(long nr, ...)
+/* The last of six arguments lies on the stack, also when it was not passed. */
+__attribute__((no_sanitize_address)) long __wrap_syscall(long nr, ...)
 {
 	char name[16];
 	long v[6];
@@ -180,15 +181,15 @@ long __wrap_syscall(long nr, ...)
 	return __real_syscall(nr, v[0], v[1], v[2], v[3], v[4], v[5]);
 }
 
-#define WRAP_OPTIONAL(name, e)                                      \
-	int __real_##name(int a, const char *p, int flags, ...);    \
-	int __wrap_##name(int a, const char *p, int flags, ...);    \
-	int __wrap_##name(int a, const char *p, int flags, ...)     \
-	{                                                           \
-		long v[1];                                          \
-		LONGS(flags, 1, v);                                 \
-		FAIL_DUE(#name, e, -1);                             \
-		return __real_##name(a, p, flags, (mode_t)v[0]);    \
+#define WRAP_OPTIONAL(name, e)                                   \
+	int __real_##name(int a, const char *p, int flags, ...); \
+	int __wrap_##name(int a, const char *p, int flags, ...); \
+	int __wrap_##name(int a, const char *p, int flags, ...)  \
+	{                                                        \
+		long v[1];                                       \
+		LONGS(flags, 1, v);                              \
+		FAIL_DUE(#name, e, -1);                          \
+		return __real_##name(a, p, flags, (mode_t)v[0]); \
 	}
 WRAP_OPTIONAL(openat64, ENFILE)
 

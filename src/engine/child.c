@@ -93,13 +93,25 @@ static int set_rlimits(const dv_Process *p, struct dv_err *err)
 	return 0;
 }
 
+/*
+ * Whoever came through a user namespace is not dumpable, and its /proc files
+ * are root's: an ordinary user could not even raise the score. Dumpable for
+ * this moment, we are as safe from the workload as init is: it holds fewer
+ * capabilities than we still do.
+ */
 static int set_oom_score(int32_t adj, struct dv_err *err)
 {
 	char text[16];
 	int len = dv_fmt(text, sizeof(text), "%d", adj);
-	int r = dv_write_file(AT_FDCWD, "/proc/self/oom_score_adj", text,
-			      (size_t)len);
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	int r;
 
+	if (dumpable != 1)
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	r = dv_write_file(AT_FDCWD, "/proc/self/oom_score_adj", text,
+			  (size_t)len);
+	if (dumpable != 1)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return r < 0 ? dv_err_sys(err, -r, "set oom score to %d", adj) : 0;
 }
 

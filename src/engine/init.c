@@ -47,8 +47,7 @@ static void hide_cmdline(void)
 
 	prctl(PR_SET_NAME, name, 0, 0, 0);
 	if (environ_start)
-		memset(environ_start, 0,
-		       (size_t)(environ_end - environ_start));
+		memset(environ_start, 0, (size_t)(environ_end - environ_start));
 	if (!cmdline)
 		return;
 	memset(cmdline, 0, cmdline_len);

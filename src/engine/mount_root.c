@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/path.h"
 #include "engine/mount_api.h"
 #include "engine/mount_build.h"
 
@@ -90,6 +91,9 @@ static int overlay_root(const dv_Isolation *iso, struct dv_err *err)
 	if (r >= 0)
 		r = dv_mnt_move(mnt, tmp);
 	if (r < 0) {
+		if (dv_path_below(root->at, root->dir))
+			dv_err_hint(err, "it contains davit's own directory; "
+					 "--rootfs DIR:ro and DIR:rw may");
 		dv_err_hint(err, "overlay in a user namespace needs Linux "
 				 "5.11; --rootfs DIR:ro and DIR:rw do not");
 		return dv_err_sys(err, -r, "overlay on %s", root->dir);

@@ -82,7 +82,8 @@ TEST(target_of_the_other_kind_is_refused)
 TEST(target_never_leaves_the_root)
 {
 	static const struct {
-		const char *link, *text, *target, *made; /* made: NULL = refused */
+		const char *link, *text, *target,
+			*made; /* made: NULL = refused */
 	} rows[] = {
 		{ "abs", "/outside", "/abs/x", NULL }, /* dangling inside */
 		{ "up", "../../../outside", "/up/x", NULL },

@@ -105,7 +105,8 @@ static int prepare_one(struct dv_builder *b, const dv_Mount *m,
 	waiting_place(place, b->iso, m);
 	at = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
-		return dv_err_sys(err, errno, "open %s", place);
+		return dv_err_step(err, dv_err_sys(err, errno, "open %s", place),
+				   DV_STEP_ROOT);
 	b->root = dv_build_fs(m, err);
 	if (b->root < 0)
 		return b->root;

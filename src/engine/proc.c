@@ -103,9 +103,14 @@ static void join_groups(struct placing *pl)
 			fail(pl, DV_STEP_CGROUP, errno, "join control group");
 }
 
+/* An init that is gone has said why, or was killed: end without a word. */
 static void enter_ns(struct placing *pl, int flags)
 {
-	if (flags && setns(pl->sb->init_pidfd, flags) < 0)
+	if (!flags || setns(pl->sb->init_pidfd, flags) == 0)
+		return;
+	if (errno == ESRCH)
+		dv_child_end(0);
+	else
 		fail(pl, DV_STEP_SPAWN, errno, "enter the namespaces");
 }
 
@@ -226,34 +231,51 @@ static int fork_plain(struct placing *pl, struct dv_proc *proc)
 	return pid < 0 ? pid : 0;
 }
 
+/* The address sanitizer follows one stack per memory: it gets a plain fork. */
+#ifdef __SANITIZE_ADDRESS__
+static pid_t clone_helper(struct placing *pl, char *stack, int *pidfd)
+{
+	struct clone_args args = {
+		.flags = CLONE_PIDFD,
+		.pidfd = (uintptr_t)pidfd,
+	};
+	pid_t pid = dv_sys_clone3(&args);
+
+	(void)stack;
+	if (pid == 0)
+		dv_child_end(place(pl));
+	return pid;
+}
+#else
+static pid_t clone_helper(struct placing *pl, char *stack, int *pidfd)
+{
+	pid_t pid = clone(place, stack + HELPER_STACK,
+			  CLONE_VM | CLONE_VFORK | CLONE_PIDFD, pl, pidfd);
+
+	return pid < 0 ? -errno : pid;
+}
+#endif
+
 /*
  * Entering a user namespace makes the memory not dumpable, and for a moment it
  * is ours: afterwards an ordinary user's own /proc files must be theirs again.
  */
 static int fork_placed(struct placing *pl)
 {
-	char *stack = malloc(HELPER_STACK);
+	dv_autofree char *stack = malloc(HELPER_STACK);
 	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), pidfd = -1;
 	siginfo_t info;
 	pid_t pid;
 
 	if (!stack)
 		return -ENOMEM;
-	pid = clone(place, stack + HELPER_STACK,
-		    CLONE_VM | CLONE_VFORK | CLONE_PIDFD, pl, &pidfd);
-	if (pid < 0) {
-		int r = -errno;
-
-		free(stack);
-		return r;
-	}
+	pid = clone_helper(pl, stack, &pidfd);
+	if (pid < 0)
+		return pid;
 	if (dumpable == 1)
 		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	/* It has ended: this does not block. Without descriptors left there is
-	 * no pidfd, and clone() would have failed. */
 	dv_sys_wait(pidfd, 0, &info, NULL);
 	dv_close(pidfd);
-	free(stack);
 	return 0;
 }
 

@@ -34,7 +34,8 @@ static void start_plan(struct dv_proc *proc, struct dv_plan *plan,
 	CHECK_EQ(proc->err_fd, -1);
 }
 
-/* ---- failing steps --------------------------------------------------------- */
+/* ---- failing steps ---------------------------------------------------------
+ */
 
 static struct try_dir files; /* of the table below */
 
@@ -240,7 +241,8 @@ TEST(begun_and_freed_leaves_nothing)
 	dv_plan_free(&plan);
 }
 
-/* ---- descriptors ------------------------------------------------------------ */
+/* ---- descriptors ------------------------------------------------------------
+ */
 
 enum { FILES_MAX = 260 };
 
@@ -280,8 +282,8 @@ static void check_shuffle(const struct shuffle *s)
 		for (size_t i = 0; i < n; i++)
 			if (s->target[i] == fd)
 				len += (size_t)dv_fmt(want + len,
-						      sizeof(want) - len,
-						      " %d", fd);
+						      sizeof(want) - len, " %d",
+						      fd);
 	try_expect_fds(proc.pid, want);
 	for (size_t i = 0; i < n; i++)
 		CHECK(try_same_file(proc.pid, s->target[i], s->source[i]));
@@ -296,15 +298,15 @@ TEST(descriptors_are_shuffled_right)
 {
 	static const struct shuffle rows[] = {
 		{ { 30 }, { 3 } },
-		{ { 30 }, { 30 } },			    /* stays */
-		{ { 30, 31 }, { 31, 30 } },		    /* swap */
-		{ { 30, 31, 32 }, { 31, 32, 30 } },	    /* ring */
+		{ { 30 }, { 30 } },                 /* stays */
+		{ { 30, 31 }, { 31, 30 } },         /* swap */
+		{ { 30, 31, 32 }, { 31, 32, 30 } }, /* ring */
 		{ { 30, 31, 32 }, { 32, 31, 30 } },
-		{ { 30, 30, 30 }, { 30, 31, 5 } },	    /* one for many */
+		{ { 30, 30, 30 }, { 30, 31, 5 } }, /* one for many */
 		{ { 30, 30 }, { 31, 30 } },
-		{ { 30, 31 }, { 0, 1 } },		    /* stdio */
+		{ { 30, 31 }, { 0, 1 } }, /* stdio */
 		{ { 30, 31, 32 }, { 2, 1, 0 } },
-		{ { 30, 31, 32 }, { 1, 700, 1000 } },	    /* sparse */
+		{ { 30, 31, 32 }, { 1, 700, 1000 } }, /* sparse */
 		{ { 700, 30 }, { 30, 700 } },
 		{ { 40, 41, 42, 43, 44, 45 }, { 9, 8, 7, 6, 5, 4 } },
 		{ { 40, 41, 42, 43, 44, 45 }, { 45, 40, 41, 42, 43, 44 } },
@@ -424,7 +426,8 @@ TEST(descriptors_of_ours_do_not_leak_into_the_command)
 	dv_close(own);
 }
 
-/* ---- signals, session, attributes ------------------------------------------- */
+/* ---- signals, session, attributes -------------------------------------------
+ */
 
 static void on_signal(int signo)
 {
@@ -517,7 +520,8 @@ TEST(attributes_are_the_plans)
 
 TEST(argv_and_env_arrive_byte_for_byte)
 {
-	static const char want[] = "/odd name\0" "1000\0";
+	static const char want[] = "/odd name\0"
+				   "1000\0";
 	struct dv_proc proc;
 	struct dv_plan plan = DV_PLAN_INIT;
 	char text[512];
@@ -558,7 +562,8 @@ TEST(path_of_the_plan_is_searched)
 	try_dir_remove(&files);
 }
 
-/* ---- waiting ---------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------
+ */
 
 TEST(reap_tells_status_once)
 {

@@ -105,8 +105,8 @@ static inline int try_reap(struct dv_proc *proc)
 		if (!try_again(until))
 			break;
 	CHECK_EQ(r, 0);
-	return info.si_code == CLD_EXITED ? info.si_status :
-					    128 + info.si_status;
+	return info.si_code == CLD_EXITED ? info.si_status
+					  : 128 + info.si_status;
 }
 
 /* A line "Key:\tvalue" of /proc/@pid/status; the value, or "". */

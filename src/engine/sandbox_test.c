@@ -8,8 +8,10 @@
 #include "engine/plan.h"
 #include "engine/sys.h"
 
-enum { ALL_NS = dv_NS_USER | dv_NS_MOUNT | dv_NS_PID | dv_NS_IPC | dv_NS_UTS |
-		dv_NS_NET | dv_NS_CGROUP };
+enum {
+	ALL_NS = dv_NS_USER | dv_NS_MOUNT | dv_NS_PID | dv_NS_IPC | dv_NS_UTS |
+		 dv_NS_NET | dv_NS_CGROUP
+};
 
 static struct try_dir top; /* roots are built on top/root */
 
@@ -100,7 +102,8 @@ static void wait_gone(int pidfd)
 	CHECK_EQ(poll(&p, 1, 10000), 1);
 }
 
-/* ---- failing steps ---------------------------------------------------------- */
+/* ---- failing steps ----------------------------------------------------------
+ */
 
 static dv_Mount *bind(struct dv_plan *p, const char *src, const char *dst)
 {
@@ -286,7 +289,8 @@ TEST(start_failing_step_is_named_and_nothing_is_left)
 	try_dir_remove(&top);
 }
 
-/* ---- what holds what ---------------------------------------------------------- */
+/* ---- what holds what
+ * ---------------------------------------------------------- */
 
 TEST(init_and_command_hold_nothing_of_ours)
 {
@@ -394,8 +398,8 @@ TEST(second_process_joins_the_first)
 	struct dv_proc first, second;
 	struct dv_plan plan, other = DV_PLAN_INIT;
 	char a[64], b[64], path[64];
-	static const char *const ns[] = { "mnt", "pid", "net", "ipc", "uts",
-					  "user" };
+	static const char *const ns[] = { "mnt", "pid", "net",
+					  "ipc", "uts", "user" };
 
 	open_top();
 	plan_sandbox(&plan, "exec sleep 1000");
@@ -492,7 +496,8 @@ TEST(init_and_helper_send_no_signal)
 	sigpending(&pending);
 	CHECK_EQ(sigismember(&pending, SIGCHLD), 0);
 	end(&sb, &proc, &plan);
-	signal(SIGCHLD, SIG_IGN); /* drops what the command's end made pending */
+	signal(SIGCHLD,
+	       SIG_IGN); /* drops what the command's end made pending */
 	signal(SIGCHLD, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	try_dir_remove(&top);

@@ -38,8 +38,8 @@ TEST(caps_names_are_known_in_any_spelling)
 TEST(caps_unknown_names_are_refused_and_set_nothing)
 {
 	static const char *const bad[] = {
-		"", "cap_", "CAP_", "cap_cap_chown", "net_raw ", "21", "al",
-		"cap_nothing", "chown,kill", "cap_all",
+		"",   "cap_", "CAP_",        "cap_cap_chown", "net_raw ",
+		"21", "al",   "cap_nothing", "chown,kill",    "cap_all",
 	};
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
@@ -54,10 +54,11 @@ TEST(caps_unknown_names_are_refused_and_set_nothing)
 TEST(caps_default_has_nothing_dangerous)
 {
 	static const int never[] = {
-		CAP_SYS_ADMIN, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE,
-		CAP_SYS_BOOT, CAP_SYS_TIME, CAP_NET_ADMIN, CAP_NET_RAW,
-		CAP_MKNOD, CAP_DAC_READ_SEARCH, CAP_BPF, CAP_PERFMON,
-		CAP_SYSLOG, CAP_SYS_RESOURCE, CAP_MAC_ADMIN,
+		CAP_SYS_ADMIN,       CAP_SYS_MODULE,   CAP_SYS_RAWIO,
+		CAP_SYS_PTRACE,      CAP_SYS_BOOT,     CAP_SYS_TIME,
+		CAP_NET_ADMIN,       CAP_NET_RAW,      CAP_MKNOD,
+		CAP_DAC_READ_SEARCH, CAP_BPF,          CAP_PERFMON,
+		CAP_SYSLOG,          CAP_SYS_RESOURCE, CAP_MAC_ADMIN,
 	};
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(never); i++)

@@ -36,7 +36,8 @@ static bool in_run(const char *name)
 	return there(path);
 }
 
-/* ---- where -------------------------------------------------------------------- */
+/* ---- where
+ * -------------------------------------------------------------------- */
 
 TEST(directories_follow_the_environment)
 {
@@ -140,7 +141,8 @@ TEST(rundir_that_is_too_long_is_refused)
 	unsetenv("DAVIT_RUNDIR");
 }
 
-/* ---- a life ---------------------------------------------------------------------- */
+/* ---- a life
+ * ---------------------------------------------------------------------- */
 
 static void home_make(struct dv_home *home)
 {
@@ -176,7 +178,8 @@ TEST(home_is_private_locked_and_goes)
 	close_top();
 }
 
-/* ---- what killed keepers left ----------------------------------------------------- */
+/* ---- what killed keepers left
+ * ----------------------------------------------------- */
 
 static void sweep(void)
 {
@@ -204,8 +207,11 @@ TEST(sweep_takes_the_dead_and_leaves_the_living)
 TEST(sweep_leaves_what_is_not_ours)
 {
 	static const char *const foreign[] = {
-		"run/names", "run/short", "run/0123456789abcdeg",
-		"run/0123456789abcdef0", "run/..0123456789abcdef",
+		"run/names",
+		"run/short",
+		"run/0123456789abcdeg",
+		"run/0123456789abcdef0",
+		"run/..0123456789abcdef",
 	};
 
 	open_top();
@@ -214,9 +220,9 @@ TEST(sweep_leaves_what_is_not_ours)
 		CHECK_EQ(mkdir(try_path(&top, foreign[i]), 0700), 0);
 	try_file(&top, "run/1111111111111111", "a file", 0600);
 	CHECK_EQ(mkdir(try_path(&top, "elsewhere"), 0700), 0);
-	CHECK_EQ(symlink("../elsewhere",
-			 try_path(&top, "run/2222222222222222")),
-		 0);
+	CHECK_EQ(
+		symlink("../elsewhere", try_path(&top, "run/2222222222222222")),
+		0);
 	sweep();
 	for (size_t i = 0; i < DV_ARRAY_LEN(foreign); i++)
 		CHECK(there(foreign[i]));
@@ -255,7 +261,11 @@ TEST(sweep_gives_the_unborn_time)
 TEST(sweep_with_strange_notes_removes_the_home_alone)
 {
 	static const char *const notes[] = {
-		"/\n", "/etc\n", "relative\n", "\n\n\n", "/tmp/davit-x\n",
+		"/\n",
+		"/etc\n",
+		"relative\n",
+		"\n\n\n",
+		"/tmp/davit-x\n",
 		"/sys/fs/cgroup/no-such/davit-0123456789abcdef",
 		"/tmp/../tmp/davit-0123456789abcdef\n",
 	};

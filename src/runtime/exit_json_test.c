@@ -12,14 +12,25 @@
 TEST(json_of_a_full_record_is_just_this)
 {
 	struct dv_exit e = {
-		.size = sizeof(e), .code = 137, .signal = SIGKILL,
-		.ended_by = DV_ENDED_OOM, .core = true, .oom = true,
-		.timed_out = true, .pids_limited = true, .pids_refused = 12,
+		.size = sizeof(e),
+		.code = 137,
+		.signal = SIGKILL,
+		.ended_by = DV_ENDED_OOM,
+		.core = true,
+		.oom = true,
+		.timed_out = true,
+		.pids_limited = true,
+		.pids_refused = 12,
 		.started_unix_ns = UINT64_C(1700000000000000001),
 		.exited_unix_ns = UINT64_C(1700000001500000000),
-		.wall_ns = 1499999999, .user_us = 1, .system_us = 2,
-		.max_rss_kib = 3, .minor_faults = 4, .major_faults = 5,
-		.voluntary_cs = 6, .involuntary_cs = 7,
+		.wall_ns = 1499999999,
+		.user_us = 1,
+		.system_us = 2,
+		.max_rss_kib = 3,
+		.minor_faults = 4,
+		.major_faults = 5,
+		.voluntary_cs = 6,
+		.involuntary_cs = 7,
 	};
 	char *text = dv_exit_json(&e, "0123456789abcdef");
 

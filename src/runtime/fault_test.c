@@ -62,15 +62,15 @@ static void expect_reason(int r, const struct dv_err *err, uint32_t nth)
 {
 	if (!err->msg[0] || err->step == DV_STEP_NONE || err->code == DV_OK)
 		print_error("call %u, %s: %d, \"%s\", step %s\n", nth,
-			    fault_name(), r, err->msg,
-			    dv_step_name(err->step));
+			    fault_name(), r, err->msg, dv_step_name(err->step));
 	CHECK(err->msg[0]);
 	CHECK(err->code != DV_OK);
 	CHECK(err->step != DV_STEP_NONE);
 	CHECK(r < 0);
 }
 
-/* Start with the @nth call failing. Returns false when there is no such call. */
+/* Start with the @nth call failing. Returns false when there is no such call.
+ */
 static bool start_faulty(const struct dv_spec *spec, enum fault_side side,
 			 uint32_t nth, bool kill, int *n_errors)
 {
@@ -231,7 +231,8 @@ TEST(collect_every_call_of_ours_can_fail)
 	try_close();
 }
 
-/* ---- a full disk ------------------------------------------------------------ */
+/* ---- a full disk ------------------------------------------------------------
+ */
 
 /* The n-th group that is there now and was not before, or none. */
 static bool group_is_there(const char *id)
@@ -265,8 +266,8 @@ static int start_on(const char *options, bool fill, bool limits)
 	    mount("tmpfs", dir, "tmpfs", 0, options) < 0 ||
 	    chmod(dir, 0700) < 0)
 		return 100;
-	fd = open(try_path(&try_top, "run/fill"), O_WRONLY | O_CREAT | O_CLOEXEC,
-		  0600);
+	fd = open(try_path(&try_top, "run/fill"),
+		  O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	while (fill && write(fd, block, sizeof(block)) > 0)
 		;
 	dv_close(fd);
@@ -336,7 +337,8 @@ TEST(start_on_a_full_disk_fails_or_works_and_loses_no_group)
 	}
 }
 
-/* ---- a storm of signals -------------------------------------------------------- */
+/* ---- a storm of signals
+ * -------------------------------------------------------- */
 
 static volatile sig_atomic_t n_ticks;
 

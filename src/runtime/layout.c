@@ -218,7 +218,10 @@ static bool is_below(const char *path, const char *dir)
 static bool is_shared(const char *dir)
 {
 	static const char *const places[] = {
-		"/home", "/tmp", "/var", "/var/tmp",
+		"/home",
+		"/tmp",
+		"/var",
+		"/var/tmp",
 	};
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(places); i++)

@@ -109,9 +109,10 @@ TEST(layout_below_rundir_is_not_shown_either)
 
 TEST(layout_shows_no_place_of_host_sockets_and_nothing_writable)
 {
-	static const char *const own[] = { "/run", "/var", "/tmp", "/home",
-					   "/root", "/mnt", "/media",
-					   "/var/tmp" };
+	static const char *const own[] = {
+		"/run",  "/var", "/tmp",   "/home",
+		"/root", "/mnt", "/media", "/var/tmp"
+	};
 	struct dv_plan plan = DV_PLAN_INIT;
 	struct dv_layout lay = plain();
 	const dv_Isolation *iso = &plan.msg.isolation;
@@ -168,8 +169,9 @@ TEST(layout_home_is_made_only_where_homes_are)
 		const char *home;
 		bool made;
 	} rows[] = {
-		{ "/home/me", true }, { "/root/x", true }, { "/usr", false },
-		{ "/", false },	      { "home", false },   { "/homes/x", false },
+		{ "/home/me", true }, { "/root/x", true },
+		{ "/usr", false },    { "/", false },
+		{ "home", false },    { "/homes/x", false },
 	};
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {

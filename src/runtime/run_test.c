@@ -7,7 +7,8 @@
 
 #include "base/def.h"
 
-/* ---- exit records --------------------------------------------------------- */
+/* ---- exit records ---------------------------------------------------------
+ */
 
 TEST(exit_record_tells_how_it_ended)
 {
@@ -70,7 +71,8 @@ TEST(exit_struct_of_an_older_caller_is_filled_as_far_as_it_goes)
 	try_close();
 }
 
-/* ---- failures before the command --------------------------------------------- */
+/* ---- failures before the command
+ * --------------------------------------------- */
 
 static void no_command(struct dv_spec *s)
 {
@@ -201,7 +203,8 @@ TEST(command_reaped_by_somebody_else_still_ends_the_run)
 	try_close();
 }
 
-/* ---- waiting ------------------------------------------------------------------ */
+/* ---- waiting
+ * ------------------------------------------------------------------ */
 
 TEST(wait_has_a_deadline)
 {
@@ -433,7 +436,8 @@ TEST(thread_that_started_it_may_end)
 	try_close();
 }
 
-/* ---- signals, stop, limits ------------------------------------------------------ */
+/* ---- signals, stop, limits
+ * ------------------------------------------------------ */
 
 /* Start it and wait until it says that its traps are set. */
 static struct dv_run *run_ready(struct dv_spec *spec)
@@ -647,7 +651,8 @@ TEST(init_killed_from_outside_ends_the_run)
 	try_close();
 }
 
-/* ---- streams ----------------------------------------------------------------- */
+/* ---- streams
+ * ----------------------------------------------------------------- */
 
 TEST(stdio_modes_give_what_they_say)
 {
@@ -658,7 +663,8 @@ TEST(stdio_modes_give_what_they_say)
 
 	try_open();
 	CHECK_EQ(dv_pipe(pair), 0);
-	spec = try_spec("readlink /proc/self/fd/0 >&2; echo out; echo nine >&9");
+	spec = try_spec(
+		"readlink /proc/self/fd/0 >&2; echo out; echo nine >&9");
 	CHECK_EQ(dv_spec_stdio(spec, 0, DV_STDIO_NULL, -1, NULL), 0);
 	CHECK_EQ(dv_spec_stdio(spec, 1, DV_STDIO_FD, pair[1], NULL), 0);
 	CHECK_EQ(dv_spec_stdio(spec, 2, DV_STDIO_PIPE, -1, NULL), 0);

@@ -102,10 +102,25 @@ TEST(user_lookup_supplementary_groups_are_those_that_name_it)
 TEST(user_lookup_unknown_is_said)
 {
 	static const char *const bad[] = {
-		"nobody", "short",  "noid", "badid", "minus",	 "big",
-		"",	  ":",	    ":www", "www:",  "www:none", "4294967295",
-		"-1",	  "+1",	    " 0",   "0x10",  "4294967296",
-		"www:4294967295",   "www:www:www",
+		"nobody",
+		"short",
+		"noid",
+		"badid",
+		"minus",
+		"big",
+		"",
+		":",
+		":www",
+		"www:",
+		"www:none",
+		"4294967295",
+		"-1",
+		"+1",
+		" 0",
+		"0x10",
+		"4294967296",
+		"www:4294967295",
+		"www:www:www",
 	};
 	char name[400];
 	struct dv_user u;

@@ -39,7 +39,7 @@
 enum { STEP_NS = 50000, RANDOM_NS = 20000000, GROUPS_MAX = 16, GONE_S = 10 };
 
 static const char *rundir;
-static char **davit; /* DAVIT ARG... */
+static char **davit;      /* DAVIT ARG... */
 static uint64_t round_ns; /* the moment of this round, for messages */
 static int n_failed;
 
@@ -50,7 +50,8 @@ static void complain(const char *what)
 	n_failed++;
 }
 
-/* ---- davit ------------------------------------------------------------------ */
+/* ---- davit ------------------------------------------------------------------
+ */
 
 /* Standard output of davit and of what it runs, or -1 with none. */
 static pid_t start(char **argv, int *outp)
@@ -90,8 +91,7 @@ static int wait_for(pid_t pid, int seconds)
 			return -1;
 		nanosleep(&pause, NULL);
 	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-				   128 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 /* A harmless command, which sweeps; it has to work whatever is left. */
@@ -104,15 +104,16 @@ static void next_command(void)
 
 	if (status == 0)
 		return;
-	complain(status < 0 ? "the next command does not end" :
-			      "the next command fails");
+	complain(status < 0 ? "the next command does not end"
+			    : "the next command fails");
 	if (status < 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
 }
 
-/* ---- what is left ------------------------------------------------------------- */
+/* ---- what is left
+ * ------------------------------------------------------------- */
 
 static size_t n_groups;
 static char groups[GROUPS_MAX][256];
@@ -234,7 +235,8 @@ static void check_round(void)
 	}
 }
 
-/* ---- modes ---------------------------------------------------------------------- */
+/* ---- modes
+ * ---------------------------------------------------------------------- */
 
 static void pass(uint64_t ns)
 {
@@ -361,7 +363,8 @@ static void round_child(int n)
 	expect_end(pid, victim);
 }
 
-/* Put "1" into cgroup.freeze of the noted v2 groups, and wait until it holds. */
+/* Put "1" into cgroup.freeze of the noted v2 groups, and wait until it holds.
+ */
 static bool freeze(void)
 {
 	uint64_t until = dv_now_ns() + GONE_S * UINT64_C(1000000000);
@@ -409,8 +412,8 @@ static const struct {
 	const char *name;
 	void (*round)(int n);
 } modes[] = {
-	{ "step", round_step },	  { "random", round_random },
-	{ "stop", round_stop },	  { "child", round_child },
+	{ "step", round_step },     { "random", round_random },
+	{ "stop", round_stop },     { "child", round_child },
 	{ "frozen", round_frozen },
 };
 
