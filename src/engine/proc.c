@@ -404,6 +404,10 @@ int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
 	int r = 0;
 
 	proc->err_fd = dv_close(proc->err_fd);
+	/* Init was gone already: why is what init said, or was killed. */
+	if (reported && report.sys == ESRCH && sb &&
+	    !atomic_load(&sb->ctl->ready))
+		reported = false;
 	if (reported)
 		r = failed(err, &report);
 	else if (sb && !atomic_load(&sb->ctl->ready) &&
