@@ -456,27 +456,39 @@ TEST(second_process_in_a_dying_sandbox_is_refused)
 	try_dir_remove(&top);
 }
 
+/* The kill races with the exec: until it wins once, as it mostly does. */
 TEST(killed_before_exec_is_said)
 {
-	struct dv_err err = DV_ERR_INIT;
-	struct dv_sandbox sb;
-	struct dv_proc proc;
-	struct dv_plan plan;
+	int n_said = 0;
 
 	if (geteuid() != 0)
 		SKIP("needs root");
 	open_top();
-	plan_sandbox(&plan, "exit 0");
-	CHECK_EQ(dv_sandbox_start(&sb, &plan.msg.isolation, false, &err), 0);
-	CHECK_EQ(dv_proc_begin(&proc, &sb, &plan.msg.process, NULL, 0, NULL,
-			       &err),
-		 0);
-	CHECK_EQ(kill(proc.pid, SIGKILL), 0);
-	CHECK_EQ(dv_proc_finish(&proc, &sb, &err), -ECANCELED);
-	CHECK(strstr(err.msg, "killed before"));
-	dv_sandbox_free(&sb);
-	dv_plan_free(&plan);
+	for (int i = 0; i < 50 && n_said == 0; i++) {
+		struct dv_err err = DV_ERR_INIT;
+		struct dv_sandbox sb;
+		struct dv_proc proc;
+		struct dv_plan plan;
+
+		plan_sandbox(&plan, "exec sleep 1000");
+		CHECK_EQ(dv_sandbox_start(&sb, &plan.msg.isolation, false,
+					  &err),
+			 0);
+		CHECK_EQ(dv_proc_begin(&proc, &sb, &plan.msg.process, NULL, 0,
+				       NULL, &err),
+			 0);
+		CHECK_EQ(kill(proc.pid, SIGKILL), 0);
+		int r = dv_proc_finish(&proc, &sb, &err);
+
+		if (r < 0) {
+			CHECK_EQ(r, -ECANCELED);
+			CHECK(strstr(err.msg, "killed before"));
+			n_said++;
+		}
+		end(&sb, &proc, &plan);
+	}
 	try_dir_remove(&top);
+	CHECK(n_said > 0);
 }
 
 /* A caller may wait for children of its own meanwhile. */
