@@ -32,7 +32,7 @@ extern "C" {
 struct dv_spec;
 struct dv_run;
 
-/* ---- what to run ---------------------------------------------------- */
+/* ---- what to run --------------------------------------------------- */
 
 enum dv_boundary {
 	DV_IN_PROCESS = 0, /* the host's /usr, /etc, ... read-only */
@@ -56,9 +56,9 @@ enum dv_net {
 enum dv_stdio {
 	DV_STDIO_INHERIT = 0, /* the caller's descriptor of that number */
 	DV_STDIO_NULL,
-	DV_STDIO_PIPE,	/* the library's end: dv_run_take_stdio() */
-	DV_STDIO_FD,	/* a descriptor of the caller, borrowed */
-	DV_STDIO_PTY,	/* one pty of the sandbox: all three, until set again */
+	DV_STDIO_PIPE, /* the library's end: dv_run_take_stdio() */
+	DV_STDIO_FD,   /* a descriptor of the caller, borrowed */
+	DV_STDIO_PTY,  /* one pty of the sandbox: all three, until set again */
 	DV_STDIO_N
 };
 
@@ -145,12 +145,13 @@ DV_API int dv_spec_stop_signal(struct dv_spec *spec, int signo,
 DV_API int dv_spec_stop_timeout(struct dv_spec *spec, int timeout_ms);
 /* Stop it after this long, ms; -1 = never. */
 DV_API int dv_spec_timeout(struct dv_spec *spec, int timeout_ms);
-/* Go on without a protection that this machine cannot give: dv_run_missing(). */
+/* Go on without a protection that this machine cannot give: dv_run_missing().
+ */
 DV_API int dv_spec_best_effort(struct dv_spec *spec, bool on);
 /* Take time stamps of every step: dv_run_timing(). */
 DV_API int dv_spec_record_timing(struct dv_spec *spec, bool on);
 
-/* ---- its life ------------------------------------------------------- */
+/* ---- its life ------------------------------------------------------ */
 
 enum dv_state {
 	DV_STATE_CREATING = 0,
@@ -174,13 +175,13 @@ enum dv_ended_by {
 /* How it ended. Filled by the library; @size guards later additions. */
 struct dv_exit {
 	size_t size;
-	int32_t code;	/* exit code; 128 + signal when it died by one */
-	int32_t signal; /* 0 = none */
+	int32_t code;      /* exit code; 128 + signal when it died by one */
+	int32_t signal;    /* 0 = none */
 	uint32_t ended_by; /* enum dv_ended_by */
 	bool core;
-	bool oom;	   /* the kernel killed something for the limit */
+	bool oom; /* the kernel killed something for the limit */
 	bool timed_out;
-	bool pids_limited; /* a fork was refused for the limit */
+	bool pids_limited;     /* a fork was refused for the limit */
 	uint64_t pids_refused; /* how often */
 	uint64_t started_unix_ns, exited_unix_ns, wall_ns;
 	uint64_t user_us, system_us; /* of the command and what it waited for */
@@ -221,7 +222,7 @@ DV_API const char *dv_run_describe(const struct dv_run *run);
 DV_API int dv_run_timing(const struct dv_run *run, size_t n, const char **namep,
 			 uint64_t *nsp);
 
-/* ---- waiting -------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------- */
 
 /* Embedded by whoever waits; any number per run. Called once, from the loop. */
 struct dv_waiter {
@@ -240,7 +241,7 @@ DV_API void dv_waiter_del(struct dv_waiter *waiter);
 DV_API int dv_run_wait(struct dv_run *run, int timeout_ms,
 		       struct dv_exit *exit);
 
-/* ---- signals -------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------- */
 
 /* To the command; 0 only tests. -ESRCH when it has exited. */
 DV_API int dv_run_signal(struct dv_run *run, int signo, struct dv_err *err);
@@ -252,13 +253,13 @@ DV_API int dv_run_kill_all(struct dv_run *run, struct dv_err *err);
 /* Stop signal, grace, kill; returns at once, the exit comes by waiting. */
 DV_API int dv_run_stop(struct dv_run *run, struct dv_err *err);
 
-/* ---- run to the end ------------------------------------------------- */
+/* ---- run to the end ------------------------------------------------ */
 
 /* Output of one stream; @data is owned by the caller (free()). */
 struct dv_output {
 	char *data;
-	size_t len;	 /* at most the cap */
-	uint64_t total;	 /* what it wrote; the rest was read and dropped */
+	size_t len;     /* at most the cap */
+	uint64_t total; /* what it wrote; the rest was read and dropped */
 	bool truncated;
 };
 

@@ -61,7 +61,7 @@ static void pause_ms(long ms)
 	nanosleep(&ts, NULL);
 }
 
-/* ---- descriptors ------------------------------------------------------ */
+/* ---- descriptors ----------------------------------------------------- */
 
 static void fds_note(bool open[FDS_MAX])
 {
@@ -97,7 +97,7 @@ static int fds_check(void)
 	return n_bad;
 }
 
-/* ---- threads and children --------------------------------------------- */
+/* ---- threads and children -------------------------------------------- */
 
 static int threads_count(void)
 {
@@ -172,7 +172,7 @@ static int children_check(void)
 	return n_bad + 1;
 }
 
-/* ---- control groups ---------------------------------------------------- */
+/* ---- control groups --------------------------------------------------- */
 
 static bool group_empty(const char *dir)
 {
@@ -281,7 +281,7 @@ static int groups_check(void)
 	return n_left;
 }
 
-/* ---- the run ----------------------------------------------------------- */
+/* ---- the run ---------------------------------------------------------- */
 
 /* "Bail out!" is how a TAP producer says that it cannot go on. */
 static void on_alarm(int signo)

@@ -23,21 +23,21 @@ struct dv_testcase {
 	static void n(void **dv_state __attribute__((unused)))
 
 /* cmocka shows -22 as 0xffffffffffffffea; this does not. */
-#define CHECK_EQ(a, b)                                                  \
-	do {                                                            \
-		long long dv_a = (long long)(a), dv_b = (long long)(b); \
-		if (dv_a != dv_b) {                                     \
-			print_error("%s is %lld, expected %lld\n", #a,  \
-				    dv_a, dv_b);                        \
-			_fail(__FILE__, __LINE__);                      \
-		}                                                       \
+#define CHECK_EQ(a, b)                                                       \
+	do {                                                                 \
+		long long dv_a = (long long)(a), dv_b = (long long)(b);      \
+		if (dv_a != dv_b) {                                          \
+			print_error("%s is %lld, expected %lld\n", #a, dv_a, \
+				    dv_b);                                   \
+			_fail(__FILE__, __LINE__);                           \
+		}                                                            \
 	} while (0)
-#define CHECK(x)	assert_true(x)
+#define CHECK(x)        assert_true(x)
 #define CHECK_STR(a, b) assert_string_equal(a, b)
 
 /* Prints "# skip: why" and ends the test as skipped. */
-#define SKIP(why)                              \
-	do {                                   \
+#define SKIP(why)                                   \
+	do {                                        \
 		print_message("# skip: %s\n", why); \
-		skip();                        \
+		skip();                             \
 	} while (0)

@@ -38,7 +38,7 @@ struct session {
 	bool streams_planned, exited, pidfile_made;
 };
 
-/* ---- signals -------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------- */
 
 /* Stop the command, then ourselves, and undo both in the other order. */
 static void stop_everything(struct session *s)
@@ -81,7 +81,7 @@ static void on_signal(struct dv_signals *signals, int signo, bool terminal)
 	}
 }
 
-/* ---- telling who runs ----------------------------------------------- */
+/* ---- telling who runs ---------------------------------------------- */
 
 static int write_info(const struct session *s)
 {
@@ -146,7 +146,7 @@ static void describe(const struct session *s)
 	}
 }
 
-/* ---- the life of one run -------------------------------------------- */
+/* ---- the life of one run ------------------------------------------- */
 
 static void on_exit_of_run(struct dv_waiter *waiter, const struct dv_exit *exit)
 {

@@ -26,7 +26,7 @@ enum {
 	IO_WEIGHT_MAX = 10000
 };
 
-/* ---- the list of what was made ------------------------------------------- */
+/* ---- the list of what was made ------------------------------------------ */
 
 static int mkdir_failed(int sys, const char *path, struct dv_err *err)
 {
@@ -83,7 +83,7 @@ static void unmake_from(struct dv_cgroup *cg, int n_dirs, int n_procs)
 	}
 }
 
-/* ---- create -------------------------------------------------------------- */
+/* ---- create ------------------------------------------------------------- */
 
 /* What one call of dv_cgroup_create() works with. */
 struct make {
@@ -269,7 +269,7 @@ int dv_cgroup_create(struct dv_cgroup *cg, const char *id,
 	return dv_err_step(err, r, DV_STEP_CGROUP);
 }
 
-/* ---- life ---------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 int dv_cgroup_kill(struct dv_cgroup *cg)
 {
@@ -321,7 +321,7 @@ void dv_cgroup_usage(struct dv_cgroup *cg, struct dv_cgroup_usage *usage)
 	}
 }
 
-/* ---- end ----------------------------------------------------------------- */
+/* ---- end ---------------------------------------------------------------- */
 
 static void forget(struct dv_cgroup *cg, int i)
 {

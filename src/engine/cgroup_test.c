@@ -26,7 +26,7 @@
 #include "engine/cgroup.h"
 #include "engine/cgroup_priv.h"
 
-/* ---- parsers ------------------------------------------------------------- */
+/* ---- parsers ------------------------------------------------------------ */
 
 static const char hybrid[] = "9:name=systemd:/\n"
 			     "8:pids:/\n"
@@ -197,7 +197,7 @@ TEST(counter_is_found_by_its_whole_key)
 	CHECK_EQ(dv_cg_parse_counter("", "oom"), 0);
 }
 
-/* ---- helpers ------------------------------------------------------------- */
+/* ---- helpers ------------------------------------------------------------ */
 
 static const struct dv_cgroup_limits no_limits;
 
@@ -317,7 +317,7 @@ static void need(enum dv_cg_tree tree)
 		SKIP(can.why_pids);
 }
 
-/* ---- real groups --------------------------------------------------------- */
+/* ---- real groups -------------------------------------------------------- */
 
 TEST(no_limits_make_one_v2_group_and_remove_is_idempotent)
 {
@@ -564,7 +564,7 @@ TEST(forks_over_the_limit_are_refused_and_counted)
 	CHECK_EQ(remove_soon(&cg), 0);
 }
 
-/* ---- what cannot be had -------------------------------------------------- */
+/* ---- what cannot be had ------------------------------------------------- */
 
 TEST(senseless_limits_are_invalid)
 {
@@ -816,7 +816,7 @@ TEST(own_group_is_found_wherever_it_is_mounted)
 	in_child(own_namespace);
 }
 
-/* ---- sweep --------------------------------------------------------------- */
+/* ---- sweep -------------------------------------------------------------- */
 
 TEST(sweep_kills_and_removes_a_frozen_group)
 {

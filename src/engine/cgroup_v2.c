@@ -251,7 +251,7 @@ void dv_cg2_undelegate(const char *dir)
 	come_back(dir);
 }
 
-/* ---- the limits ---------------------------------------------------------- */
+/* ---- the limits --------------------------------------------------------- */
 
 static int put(int fd, const char *file, const char *text, struct dv_err *err)
 {
@@ -357,7 +357,7 @@ int dv_cg2_limit(struct dv_cgroup *cg, const char *dir, enum dv_cg_tree tree,
 	return put_io(cg->v2_fd, limits->io_weight, err);
 }
 
-/* ---- kill ---------------------------------------------------------------- */
+/* ---- kill --------------------------------------------------------------- */
 
 /* Kill what cgroup.procs lists. */
 static int kill_listed(int fd)

@@ -73,7 +73,7 @@ void dv_child_reset_signals(void)
 			syscall(SYS_rt_sigaction, sig, &dfl, NULL, _NSIG / 8);
 }
 
-/* ---- limits ---------------------------------------------------------- */
+/* ---- limits --------------------------------------------------------- */
 
 static int set_rlimits(const dv_Process *p, struct dv_err *err)
 {
@@ -119,8 +119,7 @@ static int set_limits(const dv_Process *p, struct dv_err *err)
 {
 	int r = set_rlimits(p, err);
 
-	if (r == 0 && p->has_nice &&
-	    setpriority(PRIO_PROCESS, 0, p->nice) < 0)
+	if (r == 0 && p->has_nice && setpriority(PRIO_PROCESS, 0, p->nice) < 0)
 		r = dv_err_sys(err, errno, "set nice to %d", p->nice);
 	if (r == 0 && p->has_oom_score_adj)
 		r = set_oom_score(p->oom_score_adj, err);
@@ -129,7 +128,7 @@ static int set_limits(const dv_Process *p, struct dv_err *err)
 	return r;
 }
 
-/* ---- session and descriptors ----------------------------------------- */
+/* ---- session and descriptors ---------------------------------------- */
 
 static int start_session(const dv_Process *p, struct dv_err *err)
 {
@@ -255,7 +254,7 @@ static int set_fds(struct dv_launch *l, struct dv_err *err)
 	return r;
 }
 
-/* ---- credentials ----------------------------------------------------- */
+/* ---- credentials ---------------------------------------------------- */
 
 static int drop_bounding(uint64_t keep, struct dv_err *err)
 {
@@ -298,8 +297,7 @@ static int set_caps(const dv_Caps *caps, struct dv_err *err)
 	for (int i = 0; i < 2; i++) {
 		data[i].permitted = (uint32_t)(caps->permitted >> (32 * i));
 		data[i].effective = data[i].permitted;
-		data[i].inheritable =
-			(uint32_t)(caps->inheritable >> (32 * i));
+		data[i].inheritable = (uint32_t)(caps->inheritable >> (32 * i));
 	}
 	if (syscall(SYS_capset, &hdr, data) < 0)
 		return dv_err_sys(err, errno, "set capabilities");
@@ -324,7 +322,7 @@ static int set_creds(const dv_Process *p, struct dv_err *err)
 	return r;
 }
 
-/* ---- the rest -------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------- */
 
 static int enter_cwd(const dv_Process *p, struct dv_err *err)
 {
@@ -459,8 +457,7 @@ static int follow_plan(struct dv_launch *l, struct dv_err *err)
 	if (r == 0)
 		r = dv_err_step(err, enter_cwd(p, err), DV_STEP_CWD);
 	if (r == 0)
-		r = dv_err_step(err, set_death_signal(p, err),
-				DV_STEP_PROCESS);
+		r = dv_err_step(err, set_death_signal(p, err), DV_STEP_PROCESS);
 	if (r == 0)
 		r = dv_err_step(err, set_seccomp(p, err), DV_STEP_SECCOMP);
 	dv_ctl_mark(l->ctl, "main: seccomp");

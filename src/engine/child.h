@@ -17,7 +17,7 @@ struct dv_launch {
 	const dv_Process *process;
 	char **argv, **envp; /* NULL-terminated copies of the plan's */
 	const char *path;    /* PATH of the child; directories to look in */
-	const int *fds;	     /* the descriptors that the plan names by index */
+	const int *fds;      /* the descriptors that the plan names by index */
 	size_t n_fds;
 	int err_fd;
 	int sock; /* the pty's master goes there */

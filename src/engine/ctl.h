@@ -16,8 +16,8 @@
 enum { DV_CTL_MARKS_MAX = 96 };
 
 struct dv_ctl {
-	_Atomic uint32_t ready;	   /* the isolation is complete */
-	_Atomic int32_t pid;	   /* of the process that was placed */
+	_Atomic uint32_t ready;     /* the isolation is complete */
+	_Atomic int32_t pid;        /* of the process that was placed */
 	_Atomic uint32_t executing; /* only execve() was left to do */
 	_Atomic uint32_t n_marks;
 	bool timing;

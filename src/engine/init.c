@@ -37,8 +37,8 @@ __attribute__((constructor)) static void find_cmdline(int argc, char **argv,
 	if (environ_end)
 		environ_start = envp[0];
 	cmdline = argv[0];
-	cmdline_len = (size_t)(argv[argc - 1] - argv[0]) +
-		      strlen(argv[argc - 1]);
+	cmdline_len =
+		(size_t)(argv[argc - 1] - argv[0]) + strlen(argv[argc - 1]);
 }
 
 static void hide_cmdline(void)

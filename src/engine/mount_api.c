@@ -39,9 +39,9 @@ int dv_mnt_setattr(int mnt, uint64_t set, uint64_t clear, bool recursive)
 
 int dv_mnt_move(int mnt, int at)
 {
-	return result(syscall(SYS_move_mount, mnt, "", at, "",
-			      MOVE_MOUNT_F_EMPTY_PATH |
-				      MOVE_MOUNT_T_EMPTY_PATH));
+	return result(
+		syscall(SYS_move_mount, mnt, "", at, "",
+			MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
 }
 
 int dv_mnt_fsopen(const char *type)
@@ -81,8 +81,8 @@ int dv_mnt_options(int fs, const char *options)
 
 int dv_mnt_create(int fs, uint64_t attr)
 {
-	int r = result(syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL,
-			       NULL, 0));
+	int r = result(
+		syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
 
 	if (r < 0)
 		return r;

@@ -21,5 +21,6 @@ int dv_mnt_option(int fs, const char *key, const char *value);
 int dv_mnt_options(int fs, const char *options);
 /* Create it and make a detached mount of it. An fd. */
 int dv_mnt_create(int fs, uint64_t attr);
-/* Nothing that is mounted below @path is seen elsewhere, or comes from there. */
+/* Nothing that is mounted below @path is seen elsewhere, or comes from there.
+ */
 int dv_mnt_private(const char *path);

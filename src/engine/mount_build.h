@@ -10,18 +10,22 @@
 /* Masks are clones of the first one made of each kind. */
 struct dv_builder {
 	const dv_Isolation *iso;
-	int root;	/* what targets are resolved in, O_PATH */
-	int null_fd;	/* host's /dev/null, O_PATH; opened by the first mask */
-	int empty_dir;	/* first masked directory: an empty read-only tmpfs */
+	int root;      /* what targets are resolved in, O_PATH */
+	int null_fd;   /* host's /dev/null, O_PATH; opened by the first mask */
+	int empty_dir; /* first masked directory: an empty read-only tmpfs */
 };
 
-#define DV_BUILDER(isolation) { (isolation), -1, -1, -1 }
+#define DV_BUILDER(isolation)           \
+	{                               \
+		(isolation), -1, -1, -1 \
+	}
 
 void dv_builder_close(struct dv_builder *b);
 
 /* mount_root.c: the root of the plan, attached at iso->root.at. An fd. */
 int dv_build_root(const dv_Isolation *iso, struct dv_err *err);
-/* Make @root the root of this process and its namespace, and cut off the old. */
+/* Make @root the root of this process and its namespace, and cut off the old.
+ */
 int dv_build_enter(int root, struct dv_err *err);
 
 /* mount_one.c: one mount of the plan, whatever its kind. */

@@ -49,8 +49,8 @@ static int mask_file(struct dv_builder *b, int at)
 int dv_build_mask(struct dv_builder *b, const char *path, struct dv_err *err)
 {
 	struct stat st;
-	dv_autofd int at = dv_open_in_root(b->root, path, O_PATH | O_CLOEXEC,
-					   0);
+	dv_autofd int at =
+		dv_open_in_root(b->root, path, O_PATH | O_CLOEXEC, 0);
 	int r;
 
 	if (at == -ENOENT || at == -ENOTDIR)
@@ -64,10 +64,10 @@ int dv_build_mask(struct dv_builder *b, const char *path, struct dv_err *err)
 }
 
 int dv_build_readonly(struct dv_builder *b, const char *path,
-			 struct dv_err *err)
+		      struct dv_err *err)
 {
-	dv_autofd int at = dv_open_in_root(b->root, path, O_PATH | O_CLOEXEC,
-					   0);
+	dv_autofd int at =
+		dv_open_in_root(b->root, path, O_PATH | O_CLOEXEC, 0);
 	dv_autofd int copy = -1;
 	int r;
 

@@ -27,11 +27,12 @@ static uint64_t attr_of(uint32_t flags)
 	return attr;
 }
 
-static int bind_mount(struct dv_builder *b, const dv_Mount *m, struct dv_err *err)
+static int bind_mount(struct dv_builder *b, const dv_Mount *m,
+		      struct dv_err *err)
 {
 	struct stat st;
-	dv_autofd int tree = dv_mnt_clone(AT_FDCWD, m->source,
-					  m->flags & dv_MF_RECURSIVE);
+	dv_autofd int tree =
+		dv_mnt_clone(AT_FDCWD, m->source, m->flags & dv_MF_RECURSIVE);
 	dv_autofd int at = -1;
 	int r;
 
@@ -54,10 +55,10 @@ static int bind_mount(struct dv_builder *b, const dv_Mount *m, struct dv_err *er
 }
 
 static const char *const fs_types[] = {
-	[dv_MOUNT_BIND] = NULL,	      [dv_MOUNT_TMPFS] = "tmpfs",
-	[dv_MOUNT_PROC] = "proc",     [dv_MOUNT_SYSFS] = "sysfs",
-	[dv_MOUNT_DEVPTS] = "devpts", [dv_MOUNT_MQUEUE] = "mqueue",
-	[dv_MOUNT_SYMLINK] = NULL,    [dv_MOUNT_DIR] = NULL,
+	[dv_MOUNT_BIND] = NULL,         [dv_MOUNT_TMPFS] = "tmpfs",
+	[dv_MOUNT_PROC] = "proc",       [dv_MOUNT_SYSFS] = "sysfs",
+	[dv_MOUNT_DEVPTS] = "devpts",   [dv_MOUNT_MQUEUE] = "mqueue",
+	[dv_MOUNT_SYMLINK] = NULL,      [dv_MOUNT_DIR] = NULL,
 	[dv_MOUNT_CGROUP2] = "cgroup2",
 };
 
@@ -78,15 +79,16 @@ int dv_build_fs(const dv_Mount *m, struct dv_err *err)
 	if (r == 0)
 		r = dv_mnt_create(fs, attr_of(m->flags));
 	if (r == -EPERM && m->kind != dv_MOUNT_TMPFS)
-		dv_err_hint(err, "parts of the host's %s are hidden from us "
-				 "(are we in a container?); the kernel refuses "
-				 "a new one then",
+		dv_err_hint(err,
+			    "parts of the host's %s are hidden from us "
+			    "(are we in a container?); the kernel refuses "
+			    "a new one then",
 			    type);
 	return r < 0 ? dv_err_sys(err, -r, "create %s", type) : r;
 }
 
 int dv_build_attach(struct dv_builder *b, int mnt, const dv_Mount *m,
-		  struct dv_err *err)
+		    struct dv_err *err)
 {
 	dv_autofd int at = dv_target_open(b->root, m->target, true, err);
 	int r = at < 0 ? at : dv_mnt_move(mnt, at);

@@ -20,16 +20,16 @@ static int tmpfs_at(const char *at, const char *mode, struct dv_err *err)
 	int r = fs < 0 ? fs : dv_mnt_option(fs, "mode", mode);
 
 	if (r == 0)
-		mnt = r = dv_mnt_create(fs,
-					MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+		mnt = r =
+			dv_mnt_create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
 	if (r >= 0)
 		dir = r = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r == -1)
 		r = -errno;
 	if (r >= 0)
 		r = dv_mnt_move(mnt, dir);
-	return r < 0 ? dv_err_sys(err, -r, "create tmpfs on %s", at) :
-		       dv_take_fd(&mnt);
+	return r < 0 ? dv_err_sys(err, -r, "create tmpfs on %s", at)
+		     : dv_take_fd(&mnt);
 }
 
 /* Read-only at once, and with all that is mounted below it. */
@@ -48,8 +48,8 @@ static int bind_root(const dv_Isolation *iso, struct dv_err *err)
 		dir = open(root->at, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		r = dir < 0 ? -errno : dv_mnt_move(tree, dir);
 	}
-	return r < 0 ? dv_err_sys(err, -r, "bind %s", root->dir) :
-		       dv_take_fd(&tree);
+	return r < 0 ? dv_err_sys(err, -r, "bind %s", root->dir)
+		     : dv_take_fd(&tree);
 }
 
 /*
@@ -86,8 +86,8 @@ static int overlay_root(const dv_Isolation *iso, struct dv_err *err)
 	if (r == 0)
 		r = dv_mnt_option(fs, "userxattr", NULL);
 	if (r == 0)
-		mnt = r = dv_mnt_create(fs,
-					MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+		mnt = r =
+			dv_mnt_create(fs, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
 	if (r >= 0)
 		r = dv_mnt_move(mnt, tmp);
 	if (r < 0) {
@@ -114,7 +114,8 @@ int dv_build_root(const dv_Isolation *iso, struct dv_err *err)
 	}
 }
 
-/* pivot_root(".", "."): the old root is stacked on the new one, then cut off. */
+/* pivot_root(".", "."): the old root is stacked on the new one, then cut off.
+ */
 int dv_build_enter(int root, struct dv_err *err)
 {
 	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)

@@ -3,11 +3,11 @@
  * DOC: how a root is built
  *
  * The new root is put on a directory that no plan can name as a source
- * (RUNDIR/mnt/root, which no sandbox may see), so that sources can be resolved by
- * their ordinary paths until the very end. Targets are resolved relative to the
- * new root by openat2(RESOLVE_IN_ROOT): neither a symlink in an image nor ".."
- * can lead out of it. Mounts are made detached, get their attributes, and are
- * only then put in place: nothing is ever visible with the wrong ones.
+ * (RUNDIR/mnt/root, which no sandbox may see), so that sources can be resolved
+ * by their ordinary paths until the very end. Targets are resolved relative to
+ * the new root by openat2(RESOLVE_IN_ROOT): neither a symlink in an image nor
+ * ".." can lead out of it. Mounts are made detached, get their attributes, and
+ * are only then put in place: nothing is ever visible with the wrong ones.
  */
 #include "engine/mounts.h"
 
@@ -32,7 +32,8 @@ static bool of_namespace(dv_MountKind kind)
 	       kind == dv_MOUNT_MQUEUE || kind == dv_MOUNT_CGROUP2;
 }
 
-/* The file system of that kind that @path lies in, up to mount @end; or NULL. */
+/* The file system of that kind that @path lies in, up to mount @end; or NULL.
+ */
 static const dv_Mount *inside_of(const dv_Isolation *iso, const char *path,
 				 const dv_Mount *end)
 {
@@ -79,7 +80,7 @@ static int cover_paths(struct dv_builder *b, const dv_Mount *fs,
 	return r;
 }
 
-/* ---- the three parts ------------------------------------------------------ */
+/* ---- the three parts ---------------------------------------------------- */
 
 void dv_builder_close(struct dv_builder *b)
 {
@@ -105,7 +106,8 @@ static int prepare_one(struct dv_builder *b, const dv_Mount *m,
 	waiting_place(place, b->iso, m);
 	at = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0)
-		return dv_err_step(err, dv_err_sys(err, errno, "open %s", place),
+		return dv_err_step(err,
+				   dv_err_sys(err, errno, "open %s", place),
 				   DV_STEP_ROOT);
 	b->root = dv_build_fs(m, err);
 	if (b->root < 0)
@@ -131,9 +133,9 @@ int dv_mounts_prepare(const dv_Isolation *iso, struct dv_ctl *ctl,
 			continue;
 		r = prepare_one(&b, m, err);
 		dv_err_wrap(err, r, "mount %s", m->target);
-		dv_ctl_mark(ctl, m->kind == dv_MOUNT_PROC ?
-					 "init: /proc and its masks" :
-					 "init: /sys and its masks");
+		dv_ctl_mark(ctl, m->kind == dv_MOUNT_PROC
+					 ? "init: /proc and its masks"
+					 : "init: /sys and its masks");
 	}
 	dv_builder_close(&b);
 	return dv_err_step(err, r, DV_STEP_MOUNT);
@@ -177,8 +179,8 @@ static int move_prepared(struct dv_builder *b, struct dv_err *err)
 			continue;
 		waiting_place(place, iso, m);
 		dv_autofd int mnt = open(place, O_PATH | O_CLOEXEC);
-		r = mnt < 0 ? dv_err_sys(err, errno, "open %s", place) :
-			      dv_build_attach(b, mnt, m, err);
+		r = mnt < 0 ? dv_err_sys(err, errno, "open %s", place)
+			    : dv_build_attach(b, mnt, m, err);
 		dv_err_wrap(err, r, "mount %s", m->target);
 	}
 	return r;

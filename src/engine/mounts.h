@@ -18,16 +18,16 @@ int dv_mounts_prepare(const dv_Isolation *iso, struct dv_ctl *ctl,
 		      struct dv_err *err);
 
 /*
- * In the first process: build the root at iso->root.at with all other mounts and
- * masks. Returns 0 or -errno with @err (step ROOT or MOUNT) filled.
+ * In the first process: build the root at iso->root.at with all other mounts
+ * and masks. Returns 0 or -errno with @err (step ROOT or MOUNT) filled.
  */
 int dv_mounts_build(const dv_Isolation *iso, struct dv_ctl *ctl,
 		    struct dv_err *err);
 
 /*
- * In the first process, when init is done, too: move what waits to its place, do
- * the mounts that lie in it, and make the root that of this process and of the
- * namespace. The old root is gone afterwards.
+ * In the first process, when init is done, too: move what waits to its place,
+ * do the mounts that lie in it, and make the root that of this process and of
+ * the namespace. The old root is gone afterwards.
  */
 int dv_mounts_enter(const dv_Isolation *iso, struct dv_ctl *ctl,
 		    struct dv_err *err);

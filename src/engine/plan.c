@@ -182,8 +182,8 @@ const char *dv_plan_getenv(const struct dv_plan *plan, const char *key)
 void dv_plan_fd(struct dv_plan *plan, uint32_t source, uint32_t target)
 {
 	dv_Process *p = process(plan);
-	dv_Fd *a = grow(plan, p->fds, &p->fds_count, sizeof(*a),
-			DV_PLAN_FDS_MAX);
+	dv_Fd *a =
+		grow(plan, p->fds, &p->fds_count, sizeof(*a), DV_PLAN_FDS_MAX);
 
 	if (!a)
 		return;

@@ -23,7 +23,10 @@ struct dv_plan {
 	int status; /* 0 or -ENOMEM, -E2BIG */
 };
 
-#define DV_PLAN_INIT { .blocks = NULL, .status = 0 }
+#define DV_PLAN_INIT                        \
+	{                                   \
+		.blocks = NULL, .status = 0 \
+	}
 
 void dv_plan_free(struct dv_plan *plan); /* idempotent */
 static inline int dv_plan_status(const struct dv_plan *plan)
@@ -69,11 +72,12 @@ int dv_plan_check(const dv_Plan *plan, size_t n_fds, struct dv_err *err);
 /* Limits of a plan, and why: each is far above use and small enough that the
  * child can keep its tables on the stack. */
 enum {
-	DV_PLAN_ARGS_MAX = UINT16_MAX, /* pb_size_t; groups are limited so, too */
-	DV_PLAN_FDS_MAX = 256,	    /* one SCM_RIGHTS message carries 253 */
+	DV_PLAN_ARGS_MAX =
+		UINT16_MAX,    /* pb_size_t; groups are limited so, too */
+	DV_PLAN_FDS_MAX = 256, /* one SCM_RIGHTS message carries 253 */
 	DV_PLAN_FD_TARGET_MAX = 1023,
 	DV_PLAN_MOUNTS_MAX = 1024,
-	DV_PLAN_IDMAPS_MAX = 340,   /* the kernel's */
-	DV_PLAN_INSNS_MAX = 4096,   /* BPF_MAXINSNS */
+	DV_PLAN_IDMAPS_MAX = 340, /* the kernel's */
+	DV_PLAN_INSNS_MAX = 4096, /* BPF_MAXINSNS */
 	DV_PLAN_RLIMITS_MAX = 16,
 };

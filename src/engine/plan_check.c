@@ -14,9 +14,9 @@
 
 static int bad(struct dv_err *err, const char *what)
 {
-	return dv_err_step(err, dv_err_set(err, EINVAL, DV_INVALID, "plan: %s",
-					   what),
-			   DV_STEP_CONFIG);
+	return dv_err_step(
+		err, dv_err_set(err, EINVAL, DV_INVALID, "plan: %s", what),
+		DV_STEP_CONFIG);
 }
 
 static bool absolute(const char *path)
@@ -96,10 +96,10 @@ static int check_kinds(const dv_Isolation *iso, struct dv_err *err)
 	for (pb_size_t i = 0; i < iso->mounts_count; i++) {
 		unsigned int bit = DV_BIT(iso->mounts[i].kind);
 
-		if ((bit & seen) && (bit & (DV_BIT(dv_MOUNT_PROC) |
-					    DV_BIT(dv_MOUNT_SYSFS) |
-					    DV_BIT(dv_MOUNT_MQUEUE) |
-					    DV_BIT(dv_MOUNT_CGROUP2))))
+		if ((bit & seen) &&
+		    (bit &
+		     (DV_BIT(dv_MOUNT_PROC) | DV_BIT(dv_MOUNT_SYSFS) |
+		      DV_BIT(dv_MOUNT_MQUEUE) | DV_BIT(dv_MOUNT_CGROUP2))))
 			return bad(err, "kernel file system mounted twice");
 		seen |= bit;
 	}

@@ -177,7 +177,8 @@ static int place(void *arg)
 	struct placing *pl = arg;
 	struct clone_args args = {
 		.flags = CLONE_PARENT | CLONE_PARENT_SETTID,
-		/* Whatever happens to the helper, the keeper knows its child. */
+		/* Whatever happens to the helper, the keeper knows its child.
+		 */
 		.parent_tid = (uintptr_t)&pl->launch.ctl->pid,
 	};
 	pid_t pid;
@@ -432,8 +433,8 @@ int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
 
 int dv_proc_reap(struct dv_proc *proc, siginfo_t *info, struct rusage *usage)
 {
-	int r = proc->pid ? dv_sys_wait(proc->pidfd, WNOHANG, info, usage) :
-			    -ECHILD;
+	int r = proc->pid ? dv_sys_wait(proc->pidfd, WNOHANG, info, usage)
+			  : -ECHILD;
 
 	if (r == 0)
 		proc->pid = 0;

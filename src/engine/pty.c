@@ -48,8 +48,7 @@ static int open_slave(const dv_Process *p, int master, struct dv_err *err)
 	if (p->rows && ioctl(fd, TIOCSWINSZ, &size) < 0)
 		return dv_err_sys(err, errno, "set terminal size");
 	if (p->has_ids && fchown(fd, p->ids.uid, (gid_t)-1) < 0)
-		return dv_err_sys(err, errno, "give pty to uid %u",
-				  p->ids.uid);
+		return dv_err_sys(err, errno, "give pty to uid %u", p->ids.uid);
 	return fd;
 }
 

@@ -35,9 +35,9 @@ static const struct {
 	uint32_t ns;
 	int flag;
 } ns_flags[] = {
-	{ dv_NS_USER, CLONE_NEWUSER },	 { dv_NS_MOUNT, CLONE_NEWNS },
-	{ dv_NS_PID, CLONE_NEWPID },	 { dv_NS_IPC, CLONE_NEWIPC },
-	{ dv_NS_UTS, CLONE_NEWUTS },	 { dv_NS_NET, CLONE_NEWNET },
+	{ dv_NS_USER, CLONE_NEWUSER }, { dv_NS_MOUNT, CLONE_NEWNS },
+	{ dv_NS_PID, CLONE_NEWPID },   { dv_NS_IPC, CLONE_NEWIPC },
+	{ dv_NS_UTS, CLONE_NEWUTS },   { dv_NS_NET, CLONE_NEWNET },
 };
 
 /* Namespaces that init is cloned into, or makes for itself. */

@@ -23,10 +23,10 @@
 struct dv_sandbox {
 	pid_t init_pid; /* 0 = none */
 	int init_pidfd;
-	int lifeline;	/* write end: the sandbox lives as long as it is open */
-	int ready;	/* EOF when the namespaces are complete; -1 = they are */
-	int err_fd;	/* init's report, as a process's err_fd */
-	int ns_flags;	/* the namespaces that are entered, CLONE_NEW* */
+	int lifeline; /* write end: the sandbox lives as long as it is open */
+	int ready;    /* EOF when the namespaces are complete; -1 = they are */
+	int err_fd;   /* init's report, as a process's err_fd */
+	int ns_flags; /* the namespaces that are entered, CLONE_NEW* */
 	bool cgroup_ns; /* every process makes its own, in its group */
 	/* The root that the first process still has to build; borrowed from
 	 * dv_sandbox_start() until the first dv_proc_finish() succeeded. */
@@ -34,8 +34,10 @@ struct dv_sandbox {
 	struct dv_ctl *ctl;
 };
 
-#define DV_SANDBOX_INIT \
-	{ 0, -1, -1, -1, -1, 0, false, NULL, NULL }
+#define DV_SANDBOX_INIT                                 \
+	{                                               \
+		0, -1, -1, -1, -1, 0, false, NULL, NULL \
+	}
 
 /*
  * Start the init of @iso (borrowed until the first process runs). Returns as
@@ -61,15 +63,17 @@ void dv_sandbox_free(struct dv_sandbox *sb);
 struct dv_proc {
 	pid_t pid; /* 0 = none */
 	int pidfd;
-	int tty;    /* master of its pty, or -1; owned */
-	int err_fd; /* while it is being started */
+	int tty;      /* master of its pty, or -1; owned */
+	int err_fd;   /* while it is being started */
 	int tty_sock; /* where the pty comes from, while it is being started */
 	struct dv_ctl *ctl;
 	bool own_ctl;
 };
 
-#define DV_PROC_INIT \
-	{ 0, -1, -1, -1, -1, NULL, false }
+#define DV_PROC_INIT                           \
+	{                                      \
+		0, -1, -1, -1, -1, NULL, false \
+	}
 
 /*
  * Fork @p into @sb (NULL: a plain child without isolation). @fds (borrowed, the
@@ -80,7 +84,6 @@ struct dv_proc {
 int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const dv_Process *p, const int *fds, size_t n_fds,
 		  const struct dv_cgroup *cg, struct dv_err *err);
-
 
 /*
  * When err_fd is readable (or blocking until it is): 0 the command was

@@ -471,9 +471,9 @@ TEST(killed_before_exec_is_said)
 		struct dv_plan plan;
 
 		plan_sandbox(&plan, "exec sleep 1000");
-		CHECK_EQ(dv_sandbox_start(&sb, &plan.msg.isolation, false,
-					  &err),
-			 0);
+		CHECK_EQ(
+			dv_sandbox_start(&sb, &plan.msg.isolation, false, &err),
+			0);
 		CHECK_EQ(dv_proc_begin(&proc, &sb, &plan.msg.process, NULL, 0,
 				       NULL, &err),
 			 0);

@@ -42,7 +42,7 @@ enum {
 
 static const uint8_t magic[COUNT_AT] = { 'd', 'v', 's', 'e', 'c', 'b', 'p', 1 };
 
-/* ---- keys ----------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------- */
 
 static void hash_u64(struct sha256_ctx *h, uint64_t v)
 {
@@ -101,7 +101,7 @@ static void file_hash(const struct dv_sc_key *key, const void *bpf, size_t len,
 	sha256_digest(&h, SHA256_DIGEST_SIZE, digest);
 }
 
-/* ---- files ---------------------------------------------------------- */
+/* ---- files --------------------------------------------------------- */
 
 /* The length of a file that we can trust, or -1. */
 static ssize_t trusted_size(int fd)

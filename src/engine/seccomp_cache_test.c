@@ -291,7 +291,7 @@ TEST(cache_that_cannot_be_written_is_no_error)
 	place_remove(&p);
 }
 
-/* ---- the profile's file ---------------------------------------------- */
+/* ---- the profile's file --------------------------------------------- */
 
 static void check_file_error(const char *path, int want, const char *msg)
 {

@@ -60,7 +60,7 @@ static void profile_free(struct profile *p)
 	p->filter = NULL;
 }
 
-/* ---- actions -------------------------------------------------------- */
+/* ---- actions ------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -124,7 +124,7 @@ static int read_action(struct profile *p, struct json_object *obj,
 	return find_action(p, key, name, number, actionp);
 }
 
-/* ---- comparisons ---------------------------------------------------- */
+/* ---- comparisons --------------------------------------------------- */
 
 static int read_op(struct profile *p, struct json_object *obj,
 		   enum scmp_compare *opp)
@@ -217,7 +217,7 @@ static int read_args(struct profile *p, struct json_object *obj, size_t entry,
 	return 0;
 }
 
-/* ---- entries -------------------------------------------------------- */
+/* ---- entries ------------------------------------------------------- */
 
 static int add_rules(struct profile *p, const struct entry *e, int nr)
 {
@@ -321,7 +321,7 @@ static int add_entries(struct profile *p, struct json_object *root)
 	return 0;
 }
 
-/* ---- architectures -------------------------------------------------- */
+/* ---- architectures ------------------------------------------------- */
 
 /* "SCMP_ARCH_X86_64" is "x86_64" in libseccomp's words; 0: unknown. */
 static uint32_t arch_token(const char *name)
@@ -427,7 +427,7 @@ static int check_flags(struct profile *p, struct json_object *root)
 	return 0;
 }
 
-/* ---- the whole ------------------------------------------------------ */
+/* ---- the whole ----------------------------------------------------- */
 
 static int profile_init(struct profile *p, struct json_object *root)
 {

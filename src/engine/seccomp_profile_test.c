@@ -58,7 +58,7 @@ static int probe(const char *json, uint64_t caps, unsigned long a,
 			 bpf.len / sizeof(struct sock_filter), &call);
 }
 
-/* ---- what a profile means --------------------------------------------- */
+/* ---- what a profile means -------------------------------------------- */
 
 TEST(profile_errno_is_given)
 {
@@ -240,7 +240,7 @@ TEST(profile_architectures_and_map_are_taken)
 		 MARK);
 }
 
-/* ---- what is refused ------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------ */
 
 static void check_error(const char *json, size_t len, const char *want)
 {

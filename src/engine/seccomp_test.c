@@ -44,7 +44,7 @@ static void check_rows(const struct row *rows, size_t n_rows)
 	}
 }
 
-/* ---- calls that are really made --------------------------------------- */
+/* ---- calls that are really made -------------------------------------- */
 
 /*
  * The arguments are harmless: without a filter each call would fail for another
@@ -216,7 +216,7 @@ TEST(default_filter_loads_in_its_own_sandbox)
 	CHECK_EQ(try_child(f, n, load_again, NULL), 0);
 }
 
-/* ---- every number, interpreted --------------------------------------- */
+/* ---- every number, interpreted -------------------------------------- */
 
 static uint32_t ask(uint32_t arch, int nr, uint64_t arg0, uint64_t arg1,
 		    uint64_t arg2)

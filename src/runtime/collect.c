@@ -113,8 +113,9 @@ static int sink_open(struct sink *s, struct dv_run *run, int which, size_t cap)
 	if (s->fd < 0)
 		return s->fd;
 	int r = dv_fd_nonblock(s->fd, true);
-	return r < 0 ? r : dv_src_add(dv_run_loop(run), &s->src, s->fd,
-				      EPOLLIN, on_sink);
+	return r < 0 ? r
+		     : dv_src_add(dv_run_loop(run), &s->src, s->fd, EPOLLIN,
+				  on_sink);
 }
 
 static int feed_open(struct feed *f, struct dv_run *run, const void *input,

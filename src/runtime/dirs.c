@@ -113,8 +113,10 @@ static int take_lock(int dirfd)
 }
 
 /* Where the mounts of a root wait for each other: see engine/mounts.h. */
-static const char *const places[] = { "mnt",	    "mnt/root",	  "mnt/root.2",
-				      "mnt/root.3", "mnt/root.5", "mnt/root.8" };
+static const char *const places[] = {
+	"mnt",        "mnt/root",   "mnt/root.2",
+	"mnt/root.3", "mnt/root.5", "mnt/root.8"
+};
 
 static int make_places(struct dv_home *home, struct dv_err *err)
 {

@@ -24,12 +24,15 @@ struct dv_home {
 	char base[200]; /* RUNDIR */
 	char root[210]; /* RUNDIR/mnt/root: what roots are built on */
 	char path[220]; /* RUNDIR/<id> */
-	int basefd;	/* of base */
-	int dirfd;	/* of path */
+	int basefd;     /* of base */
+	int dirfd;      /* of path */
 	int lock;
 };
 
-#define DV_HOME_INIT { .basefd = -1, .dirfd = -1, .lock = -1 }
+#define DV_HOME_INIT                                  \
+	{                                             \
+		.basefd = -1, .dirfd = -1, .lock = -1 \
+	}
 
 /*
  * Choose an id, and open RUNDIR, which must be ours and closed to others (it is
@@ -43,7 +46,8 @@ int dv_home_open(struct dv_home *home, struct dv_err *err);
  * when the lock is held.
  */
 int dv_home_create(struct dv_home *home, struct dv_err *err);
-/* Note a control group for the sweeper. 0 or -errno: it must not be made then. */
+/* Note a control group for the sweeper. 0 or -errno: it must not be made then.
+ */
 int dv_home_note(const struct dv_home *home, const char *group);
 /* Replace a file in it; 0 or -errno. */
 int dv_home_write(const struct dv_home *home, const char *name,

@@ -8,9 +8,9 @@
 #include "davit/run.h"
 
 static const char *const ended_names[] = {
-	[DV_ENDED_EXIT] = "exit",	[DV_ENDED_SIGNAL] = "signal",
+	[DV_ENDED_EXIT] = "exit",       [DV_ENDED_SIGNAL] = "signal",
 	[DV_ENDED_TIMEOUT] = "timeout", [DV_ENDED_OOM] = "oom",
-	[DV_ENDED_STOP] = "stop",	[DV_ENDED_KEEPER] = "keeper",
+	[DV_ENDED_STOP] = "stop",       [DV_ENDED_KEEPER] = "keeper",
 };
 static_assert(DV_ARRAY_LEN(ended_names) == DV_ENDED_N, "one name each");
 

@@ -29,23 +29,23 @@ enum {
 
 /* Host directories; a symlink (merged /usr) is copied as one. */
 static const char *const system_dirs[] = {
-	"/usr",	  "/bin",   "/sbin",   "/lib",	"/lib32",
-	"/lib64", "/libx32", "/etc", "/opt",
+	"/usr",   "/bin",    "/sbin", "/lib", "/lib32",
+	"/lib64", "/libx32", "/etc",  "/opt",
 };
 
 static const struct {
 	const char *path;
 	uint32_t mode;
 } own_dirs[] = {
-	{ "/run", 0755 },  { "/var", 0755 }, { "/tmp", 01777 },
-	{ "/dev", 0755 },  { "/proc", 0555 }, { "/sys", 0555 },
-	{ "/home", 0755 }, { "/root", 0700 }, { "/mnt", 0755 },
+	{ "/run", 0755 },   { "/var", 0755 },      { "/tmp", 01777 },
+	{ "/dev", 0755 },   { "/proc", 0555 },     { "/sys", 0555 },
+	{ "/home", 0755 },  { "/root", 0700 },     { "/mnt", 0755 },
 	{ "/media", 0755 }, { "/var/tmp", 01777 },
 };
 
 static const char *const secrets[] = {
-	"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-",
-	"/etc/ssl/private",
+	"/etc/shadow",   "/etc/shadow-",     "/etc/gshadow",
+	"/etc/gshadow-", "/etc/ssl/private",
 };
 
 static const char *const devices[] = {
@@ -55,20 +55,22 @@ static const char *const devices[] = {
 static const struct {
 	const char *text, *path;
 } dev_links[] = {
-	{ "pts/ptmx", "/dev/ptmx" },	    { "/proc/self/fd", "/dev/fd" },
-	{ "/proc/self/fd/0", "/dev/stdin" }, { "/proc/self/fd/1", "/dev/stdout" },
+	{ "pts/ptmx", "/dev/ptmx" },
+	{ "/proc/self/fd", "/dev/fd" },
+	{ "/proc/self/fd/0", "/dev/stdin" },
+	{ "/proc/self/fd/1", "/dev/stdout" },
 	{ "/proc/self/fd/2", "/dev/stderr" },
 };
 
 /* Kernel files that tell of the host, or act on it. */
 static const char *const masked[] = {
-	"/proc/acpi",	      "/proc/kcore",  "/proc/keys",
-	"/proc/latency_stats", "/proc/scsi",  "/proc/sched_debug",
-	"/proc/timer_list",   "/sys/firmware",
+	"/proc/acpi",          "/proc/kcore",   "/proc/keys",
+	"/proc/latency_stats", "/proc/scsi",    "/proc/sched_debug",
+	"/proc/timer_list",    "/sys/firmware",
 };
 
 static const char *const readonly[] = {
-	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+	"/proc/bus",           "/proc/fs", "/proc/irq", "/proc/sys",
 	"/proc/sysrq-trigger",
 };
 
@@ -94,9 +96,10 @@ static void add_dev(struct dv_plan *plan, const struct dv_layout *lay)
 			  dv_MF_NOSUID | dv_MF_NOEXEC);
 	if (m)
 		m->options = dv_plan_strdup(
-			plan, lay->map_groups ?
-				      "newinstance,ptmxmode=0666,mode=0620,gid=5" :
-				      "newinstance,ptmxmode=0666,mode=0620");
+			plan,
+			lay->map_groups
+				? "newinstance,ptmxmode=0666,mode=0620,gid=5"
+				: "newinstance,ptmxmode=0666,mode=0620");
 	add_dir(plan, "/dev/shm", 01777);
 	for (size_t i = 0; i < DV_ARRAY_LEN(dev_links); i++)
 		dv_plan_mount(plan, dv_MOUNT_SYMLINK, dev_links[i].text,
@@ -164,8 +167,8 @@ static void mask_secrets(struct dv_plan *plan)
 
 		if (len < 4 || strcmp(e->d_name + len - 4, "_key") != 0)
 			continue;
-		if (dv_path_join(path, sizeof(path), "/etc/ssh",
-				 e->d_name) == 0)
+		if (dv_path_join(path, sizeof(path), "/etc/ssh", e->d_name) ==
+		    0)
 			dv_plan_mask(plan, path);
 	}
 	if (dir)

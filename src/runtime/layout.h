@@ -16,7 +16,7 @@ struct dv_layout {
 	const char *workdir; /* of a container; made when missing; or NULL */
 	uint32_t uid, gid;   /* owner of the home directory inside */
 	bool map_groups;     /* gid 5 (tty) exists inside */
-	bool own_net;	     /* a network namespace of its own */
+	bool own_net;        /* a network namespace of its own */
 };
 
 /*

@@ -22,7 +22,7 @@
 
 extern char **environ;
 
-/* ---- environment ---------------------------------------------------------- */
+/* ---- environment -------------------------------------------------------- */
 
 static void set_env(struct dv_plan *plan, const char *key, const char *value)
 {
@@ -58,7 +58,7 @@ static void plan_env(struct dv_plan *plan, const struct dv_spec *spec,
 		set_env(plan, "TERM", getenv("TERM"));
 }
 
-/* ---- streams ---------------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------ */
 
 static void add_fd(struct dv_planned *out, int fd, bool owned, uint32_t target)
 {
@@ -117,13 +117,13 @@ static int plan_streams(struct dv_planned *out, const struct dv_spec *spec,
 	return r;
 }
 
-/* ---- credentials ------------------------------------------------------------- */
+/* ---- credentials -------------------------------------------------------- */
 
 static int lookup(const struct dv_spec *spec, const char *text,
 		  struct dv_user *user, struct dv_err *err)
 {
-	const char *root = spec->boundary == DV_IN_CONTAINER ? spec->rootfs :
-							       "/";
+	const char *root =
+		spec->boundary == DV_IN_CONTAINER ? spec->rootfs : "/";
 	dv_autofd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -156,9 +156,8 @@ static int check_mapped(const dv_Isolation *iso, const struct dv_user *user,
 			   DV_STEP_CONFIG);
 }
 
-static int plan_ids(struct dv_plan *plan, const struct dv_spec *spec,
-		    uid_t uid, gid_t gid, struct dv_user *user,
-		    struct dv_err *err)
+static int plan_ids(struct dv_plan *plan, const struct dv_spec *spec, uid_t uid,
+		    gid_t gid, struct dv_user *user, struct dv_err *err)
 {
 	dv_Ids *ids = &plan->msg.process.ids;
 	int r = 0;
@@ -210,8 +209,8 @@ static void plan_caps(struct dv_plan *plan, const struct dv_spec *spec)
 static int plan_seccomp(struct dv_plan *plan, const struct dv_spec *spec,
 			struct dv_err *err)
 {
-	dv_autobuf bpf = DV_BUF_INIT(DV_PLAN_INSNS_MAX *
-				     sizeof(struct sock_filter));
+	dv_autobuf bpf =
+		DV_BUF_INIT(DV_PLAN_INSNS_MAX * sizeof(struct sock_filter));
 	char state[PATH_MAX], cache[PATH_MAX];
 	size_t n;
 	int r;
@@ -237,7 +236,7 @@ static int plan_seccomp(struct dv_plan *plan, const struct dv_spec *spec,
 	return 0;
 }
 
-/* ---- all of it ------------------------------------------------------------------ */
+/* ---- all of it ---------------------------------------------------------- */
 
 static void plan_command(struct dv_plan *plan, const struct dv_spec *spec,
 			 const char *workdir)

@@ -19,8 +19,10 @@
 #include "runtime/subid.h"
 #include "runtime/users.h"
 
-enum { ALL_NS = dv_NS_USER | dv_NS_MOUNT | dv_NS_PID | dv_NS_IPC | dv_NS_UTS |
-		dv_NS_NET | dv_NS_CGROUP };
+enum {
+	ALL_NS = dv_NS_USER | dv_NS_MOUNT | dv_NS_PID | dv_NS_IPC | dv_NS_UTS |
+		 dv_NS_NET | dv_NS_CGROUP
+};
 
 static int bad(struct dv_err *err, int sys, const char *what, const char *value)
 {
@@ -28,7 +30,7 @@ static int bad(struct dv_err *err, int sys, const char *what, const char *value)
 			   DV_STEP_CONFIG);
 }
 
-/* ---- ids ----------------------------------------------------------------- */
+/* ---- ids ---------------------------------------------------------------- */
 
 /*
  * Root maps every id onto itself: files keep their owners. Anybody else may map
@@ -61,7 +63,7 @@ static void plan_ids(struct dv_plan *plan, const struct dv_spec *spec,
 	plan->msg.isolation.deny_setgroups = true;
 }
 
-/* ---- root ---------------------------------------------------------------- */
+/* ---- root --------------------------------------------------------------- */
 
 static int check_rootfs(const struct dv_spec *spec, struct dv_err *err)
 {
@@ -108,7 +110,7 @@ static int plan_root(struct dv_plan *plan, const struct dv_spec *spec,
 	return 0;
 }
 
-/* ---- the user's mounts ---------------------------------------------------- */
+/* ---- the user's mounts -------------------------------------------------- */
 
 /* A file is bound onto a file, and both must be known before the start. */
 static int plan_volumes(struct dv_plan *plan, const struct dv_spec *spec,
@@ -174,7 +176,7 @@ static int plan_file_system(struct dv_planned *out, const struct dv_spec *spec,
 	return plan_volumes(plan, spec, err);
 }
 
-/* ---- all of it -------------------------------------------------------------- */
+/* ---- all of it ---------------------------------------------------------- */
 
 /* Without a HOME that says anything, what the user's passwd entry says. */
 static const char *home_of_caller(struct dv_user *user)

@@ -15,12 +15,15 @@ struct dv_planned {
 	int fds[DV_PLANNER_FDS_MAX]; /* what plan fds name; see owned */
 	bool owned[DV_PLANNER_FDS_MAX];
 	size_t n_fds;
-	int parent_end[3]; /* the library's ends of pipes; owned, or -1 */
+	int parent_end[3];     /* the library's ends of pipes; owned, or -1 */
 	struct dv_buf missing; /* what best effort goes without, line by line */
 	bool cwd_hidden; /* the caller's directory must not be shown: in / */
 };
 
-#define DV_PLANNED_INIT { .parent_end = { -1, -1, -1 } }
+#define DV_PLANNED_INIT                      \
+	{                                    \
+		.parent_end = { -1, -1, -1 } \
+	}
 
 /*
  * Fill @out for one run of @spec whose root is built at @at (RUNDIR/<id>).

@@ -83,12 +83,12 @@ int dv_run_timing(const struct dv_run *run, size_t n, const char **namep,
 	return 0;
 }
 
-/* ---- signals --------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------ */
 
 int dv_run_signal(struct dv_run *run, int signo, struct dv_err *err)
 {
-	int r = run->proc.pid ? dv_sys_pidfd_signal(run->proc.pidfd, signo) :
-				-ESRCH;
+	int r = run->proc.pid ? dv_sys_pidfd_signal(run->proc.pidfd, signo)
+			      : -ESRCH;
 
 	return r < 0 ? dv_err_sys(err, -r, "signal %d", signo) : 0;
 }
@@ -124,7 +124,7 @@ int dv_run_stop(struct dv_run *run, struct dv_err *err)
 	return 0;
 }
 
-/* ---- blocking wait ----------------------------------------------------------- */
+/* ---- blocking wait ------------------------------------------------------ */
 
 /* Copy what the caller has room for; fields are only ever appended. */
 static void copy_exit(struct dv_exit *to, const struct dv_exit *from)
@@ -140,9 +140,9 @@ static void copy_exit(struct dv_exit *to, const struct dv_exit *from)
 
 int dv_run_wait(struct dv_run *run, int timeout_ms, struct dv_exit *exit)
 {
-	uint64_t until = timeout_ms < 0 ?
-				 UINT64_MAX :
-				 dv_now_ns() + (uint64_t)timeout_ms * 1000000;
+	uint64_t until = timeout_ms < 0
+				 ? UINT64_MAX
+				 : dv_now_ns() + (uint64_t)timeout_ms * 1000000;
 
 	if (dv_loop_busy(run->loop))
 		return -EDEADLK;

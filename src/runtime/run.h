@@ -25,7 +25,8 @@ struct dv_run {
 	bool groups_left; /* they did not empty in time */
 	int parent_end[3];
 	int stop_signal, stop_timeout_ms;
-	enum dv_ended_by asked; /* why we ended it; DV_ENDED_EXIT = we did not */
+	enum dv_ended_by
+		asked; /* why we ended it; DV_ENDED_EXIT = we did not */
 	struct dv_src main_src, init_src;
 	struct dv_timer state_at; /* when state.json is written */
 	struct dv_timer limit, grace;

@@ -16,14 +16,13 @@
 enum { GROUPS_TIMEOUT_MS = 2000 };
 
 static const uint8_t next_states[] = {
-	[DV_STATE_CREATING] = DV_BIT(DV_STATE_RUNNING) |
-			      DV_BIT(DV_STATE_EXITED),
+	[DV_STATE_CREATING] =
+		DV_BIT(DV_STATE_RUNNING) | DV_BIT(DV_STATE_EXITED),
 	[DV_STATE_RUNNING] = DV_BIT(DV_STATE_PAUSED) |
 			     DV_BIT(DV_STATE_STOPPING) |
 			     DV_BIT(DV_STATE_EXITED),
 	[DV_STATE_PAUSED] = DV_BIT(DV_STATE_RUNNING) |
-			    DV_BIT(DV_STATE_STOPPING) |
-			    DV_BIT(DV_STATE_EXITED),
+			    DV_BIT(DV_STATE_STOPPING) | DV_BIT(DV_STATE_EXITED),
 	[DV_STATE_STOPPING] = DV_BIT(DV_STATE_EXITED),
 	[DV_STATE_EXITED] = 0,
 };
@@ -75,8 +74,8 @@ static void record_end(struct dv_run *run)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	e->exited_unix_ns = (uint64_t)ts.tv_sec * 1000000000u +
-			    (uint64_t)ts.tv_nsec;
+	e->exited_unix_ns =
+		(uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	e->wall_ns = dv_now_ns() - run->started_ns;
 	if (run->asked != DV_ENDED_EXIT)
 		e->ended_by = run->asked;
@@ -145,7 +144,8 @@ static void main_is_reaped(struct dv_run *run, int r, const siginfo_t *info,
 	run->asked = DV_ENDED_KEEPER;
 }
 
-/* The command first: init cannot end while a child of ours is a zombie there. */
+/* The command first: init cannot end while a child of ours is a zombie there.
+ */
 static void reap_main(struct dv_run *run)
 {
 	siginfo_t info;
@@ -226,8 +226,7 @@ void dv_run_end(struct dv_run *run, enum dv_ended_by why)
 	if (run->stop_timeout_ms > 0 &&
 	    dv_run_signal(run, run->stop_signal, NULL) == 0 &&
 	    dv_timer_set(run->loop, &run->grace,
-			 dv_now_ns() +
-				 (uint64_t)run->stop_timeout_ms * 1000000,
+			 dv_now_ns() + (uint64_t)run->stop_timeout_ms * 1000000,
 			 on_grace) == 0)
 		return;
 	dv_sandbox_kill(&run->sb);
@@ -255,7 +254,7 @@ void dv_run_teardown(struct dv_run *run)
 		run->parent_end[i] = dv_close(run->parent_end[i]);
 }
 
-/* ---- waiting ----------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------ */
 
 void dv_run_on_exit(struct dv_run *run, struct dv_waiter *waiter)
 {

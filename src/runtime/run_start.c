@@ -42,7 +42,7 @@ static void mark(struct dv_run *run, const char *name)
 	run->marks[run->n_marks++].ns = dv_now_ns();
 }
 
-/* ---- steps ----------------------------------------------------------------- */
+/* ---- steps -------------------------------------------------------------- */
 
 static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
 		     const struct dv_spec *spec)
@@ -90,10 +90,18 @@ static int note_group(void *arg, const char *path)
 static int make_groups(struct dv_run *run, const struct dv_spec *spec,
 		       struct dv_buf *missing, struct dv_err *err)
 {
+	/* Of its own: a hint about what best effort goes without must not
+	 * turn up beside a later error. */
+	struct dv_err own = DV_ERR_INIT;
+	int r;
+
 	run->cg.note = note_group;
 	run->cg.note_arg = run;
-	return dv_cgroup_create(&run->cg, run->home.id, &spec->limits,
-				spec->best_effort, missing, err);
+	r = dv_cgroup_create(&run->cg, run->home.id, &spec->limits,
+			     spec->best_effort, missing, &own);
+	if (r < 0 && err)
+		*err = own;
+	return r;
 }
 
 /* Wait for the child's word; past the deadline it is killed. */
@@ -121,7 +129,7 @@ static int await_exec(struct dv_run *run, struct dv_err *err)
 	return dv_proc_finish(&run->proc, &run->sb, err);
 }
 
-/* ---- once it runs ------------------------------------------------------------- */
+/* ---- once it runs ------------------------------------------------------- */
 
 static void take_streams(struct dv_run *run, struct dv_planned *p)
 {
@@ -161,8 +169,8 @@ static void on_limit(struct dv_timer *timer)
 
 static int watch(struct dv_run *run, const struct dv_spec *spec)
 {
-	int r = dv_src_add(run->loop, &run->main_src, run->proc.pidfd,
-			   EPOLLIN, dv_run_on_main);
+	int r = dv_src_add(run->loop, &run->main_src, run->proc.pidfd, EPOLLIN,
+			   dv_run_on_main);
 
 	if (r == 0)
 		r = dv_timer_set(run->loop, &run->state_at,
@@ -172,8 +180,8 @@ static int watch(struct dv_run *run, const struct dv_spec *spec)
 			       EPOLLIN, dv_run_on_init);
 	if (r == 0 && spec->timeout_ms >= 0)
 		r = dv_timer_set(run->loop, &run->limit,
-				 run->started_ns + (uint64_t)spec->timeout_ms *
-							   1000000,
+				 run->started_ns +
+					 (uint64_t)spec->timeout_ms * 1000000,
 				 on_limit);
 	return r;
 }
@@ -181,12 +189,12 @@ static int watch(struct dv_run *run, const struct dv_spec *spec)
 static void describe(struct dv_run *run, const struct dv_spec *spec,
 		     const struct dv_planned *p)
 {
-	const char *limits = run->cg.n_dirs > (run->cg.v2_fd >= 0) ||
-					     spec->limits.memory ||
-					     spec->limits.pids ||
-					     spec->limits.milli_cpus ?
-				     "; limits" :
-				     "";
+	bool asked = spec->limits.memory || spec->limits.pids ||
+		     spec->limits.milli_cpus;
+	/* What best effort goes without is told line by line. */
+	const char *limits = !asked            ? ""
+			     : run->missing[0] ? "; not all limits"
+					       : "; limits";
 
 	snprintf(run->describe, sizeof(run->describe),
 		 "%s: user, mount, pid, ipc, uts, cgroup%s namespaces%s%s%s%s",
@@ -243,8 +251,8 @@ static int launch(struct dv_run *run, const struct dv_spec *spec,
 	dv_buf_put(&missing, p->missing.data ? p->missing.data : "",
 		   p->missing.len);
 	run->missing = dv_buf_take(&missing);
-	return run->missing ? 0 :
-			      dv_err_step(err, dv_err_sys(err, ENOMEM, "start"),
+	return run->missing ? 0
+			    : dv_err_step(err, dv_err_sys(err, ENOMEM, "start"),
 					  DV_STEP_SPAWN);
 }
 
@@ -282,10 +290,12 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 		collect_marks(run);
 		r = watch(run, spec);
 		if (r < 0)
-			dv_err_step(err, dv_err_sys(err, -r, "watch the command"),
+			dv_err_step(err,
+				    dv_err_sys(err, -r, "watch the command"),
 				    DV_STEP_SPAWN);
 	}
-	/* A script of that directory, most likely: better than what is there. */
+	/* A script of that directory, most likely: better than what is there.
+	 */
 	if (r < 0 && p.cwd_hidden && err && err->step == DV_STEP_LOOKUP) {
 		err->hint[0] = '\0';
 		dv_err_hint(err, "the command starts in /; " CWD_HINT);

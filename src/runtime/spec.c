@@ -14,10 +14,9 @@
 
 static int invalid(struct dv_err *err, const char *what, const char *value)
 {
-	return dv_err_step(err,
-			   dv_err_set(err, EINVAL, DV_INVALID, "%s: %s", what,
-				      value),
-			   DV_STEP_CONFIG);
+	return dv_err_step(
+		err, dv_err_set(err, EINVAL, DV_INVALID, "%s: %s", what, value),
+		DV_STEP_CONFIG);
 }
 
 int dv_spec_new(struct dv_spec **specp)
@@ -84,7 +83,7 @@ int dv_spec_exe(struct dv_spec *spec, const char *path, struct dv_err *err)
 	return set_string(spec, &spec->mem.msg.process.exe, path);
 }
 
-/* ---- environment ------------------------------------------------------ */
+/* ---- environment ----------------------------------------------------- */
 
 int dv_spec_env_clear(struct dv_spec *spec)
 {
@@ -128,7 +127,7 @@ int dv_spec_env_remove(struct dv_spec *spec, const char *key,
 	return dv_plan_status(&spec->mem);
 }
 
-/* ---- root and mounts --------------------------------------------------- */
+/* ---- root and mounts -------------------------------------------------- */
 
 int dv_spec_boundary(struct dv_spec *spec, enum dv_boundary boundary)
 {
@@ -220,8 +219,7 @@ int dv_spec_user(struct dv_spec *spec, const char *user, struct dv_err *err)
 	return set_string(spec, &spec->user, user);
 }
 
-int dv_spec_hostname(struct dv_spec *spec, const char *name,
-		     struct dv_err *err)
+int dv_spec_hostname(struct dv_spec *spec, const char *name, struct dv_err *err)
 {
 	if (!name[0] || strlen(name) > 64)
 		return invalid(err, "hostname must have 1 to 64 bytes", name);
@@ -236,7 +234,7 @@ int dv_spec_net(struct dv_spec *spec, enum dv_net net)
 	return 0;
 }
 
-/* ---- limits ------------------------------------------------------------ */
+/* ---- limits ----------------------------------------------------------- */
 
 int dv_spec_memory(struct dv_spec *spec, uint64_t bytes)
 {
@@ -300,7 +298,7 @@ int dv_spec_umask(struct dv_spec *spec, uint32_t mask)
 	return 0;
 }
 
-/* ---- privileges --------------------------------------------------------- */
+/* ---- privileges -------------------------------------------------------- */
 
 int dv_spec_cap_add(struct dv_spec *spec, const char *name, struct dv_err *err)
 {
@@ -312,8 +310,7 @@ int dv_spec_cap_add(struct dv_spec *spec, const char *name, struct dv_err *err)
 	return 0;
 }
 
-int dv_spec_cap_drop(struct dv_spec *spec, const char *name,
-		     struct dv_err *err)
+int dv_spec_cap_drop(struct dv_spec *spec, const char *name, struct dv_err *err)
 {
 	uint64_t bits;
 
@@ -330,7 +327,7 @@ int dv_spec_seccomp(struct dv_spec *spec, const char *path, struct dv_err *err)
 	return set_string(spec, &spec->seccomp, path);
 }
 
-/* ---- streams ------------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------ */
 
 int dv_spec_stdio(struct dv_spec *spec, int which, enum dv_stdio mode, int fd,
 		  struct dv_err *err)
@@ -371,7 +368,7 @@ int dv_spec_fd(struct dv_spec *spec, int fd, int target, struct dv_err *err)
 	return 0;
 }
 
-/* ---- life ----------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 int dv_spec_stop_signal(struct dv_spec *spec, int signo, struct dv_err *err)
 {

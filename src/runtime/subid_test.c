@@ -30,8 +30,8 @@ TEST(subid_find_takes_the_first_line_of_the_user)
 	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
 		uint32_t start = 0, count = 0;
 
-		CHECK_EQ(dv_subid_find(rows[i].text, rows[i].name, 1000,
-				       &start, &count),
+		CHECK_EQ(dv_subid_find(rows[i].text, rows[i].name, 1000, &start,
+				       &count),
 			 rows[i].found);
 		CHECK_EQ(start, rows[i].start);
 		CHECK_EQ(count, rows[i].count);

@@ -72,8 +72,8 @@ static bool is_id(const char *name)
 
 static void sweep_one(int base, const char *name)
 {
-	dv_autofd int fd = openat(base, name, O_RDONLY | O_DIRECTORY |
-						      O_CLOEXEC | O_NOFOLLOW);
+	dv_autofd int fd = openat(
+		base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd >= 0 && !is_unborn(fd, name) && is_dead(fd) &&
 	    sweep_groups(fd) == 0)

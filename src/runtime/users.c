@@ -24,8 +24,8 @@ struct table {
 
 static int table_open(struct table *t, int rootfd, const char *path)
 {
-	dv_autofd int fd = dv_open_in_root(rootfd, path,
-					   O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	dv_autofd int fd = dv_open_in_root(
+		rootfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	char self[32];
 	struct stat st;
 	size_t len;
@@ -191,8 +191,8 @@ int dv_user_lookup(int rootfd, const char *text, struct dv_user *user,
 		r = find_groups(rootfd, user);
 	}
 	if (r < 0)
-		return dv_err_step(err, dv_err_sys(err, -r, "look up user %s",
-						   text),
+		return dv_err_step(err,
+				   dv_err_sys(err, -r, "look up user %s", text),
 				   DV_STEP_CONFIG);
 	return 0;
 }

@@ -18,7 +18,7 @@ struct dv_user {
 	gid_t groups[DV_USER_GROUPS_MAX]; /* supplementary, gid not included */
 	size_t n_groups;
 	char home[256]; /* "" = unknown */
-	char name[64];	/* "" = no entry */
+	char name[64];  /* "" = no entry */
 };
 
 /*
