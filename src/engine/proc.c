@@ -24,6 +24,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "engine/child.h"
+#include "engine/cpu.h"
 #include "engine/mounts.h"
 #include "engine/sandbox.h"
 #include "engine/sys.h"
@@ -37,6 +38,7 @@ struct placing {
 	struct dv_sandbox *sb;
 	const struct dv_cgroup *cg;
 	int err[2], tty[2];
+	cpu_set_t cpus; /* where the process may run; empty: everywhere */
 };
 
 /* The namespaces that the helper enters; the process enters the rest. */
@@ -153,6 +155,7 @@ static _Noreturn void run_child(struct placing *pl)
 	dv_close(pl->err[0]);
 	dv_close(pl->tty[0]);
 	dv_child_reset_signals();
+	dv_cpu_restore(&pl->cpus);
 	if (pl->sb)
 		enter(pl);
 	join_groups(pl);
@@ -270,7 +273,10 @@ static int fork_placed(struct placing *pl)
 
 	if (!stack)
 		return -ENOMEM;
+	/* We wait for the helper: nowhere does it start sooner than here. */
+	dv_cpu_stay(&pl->cpus);
 	pid = clone_helper(pl, stack, &pidfd);
+	dv_cpu_restore(&pl->cpus);
 	if (pid < 0)
 		return pid;
 	if (dumpable == 1)

@@ -27,6 +27,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "engine/cpu.h"
 #include "engine/idmap.h"
 #include "engine/init.h"
 #include "engine/sys.h"
@@ -116,26 +117,6 @@ static int explain_clone(struct dv_err *err, int r)
 			   DV_STEP_SPAWN);
 }
 
-/*
- * A new process starts on its parent's CPU unless the kernel takes another one
- * for idle; of a virtual machine's halted CPUs it does not, and what was meant
- * to run side by side runs in turn. Forbidding our CPU moves init to another
- * one at once; allowing it again lets the scheduler correct us.
- */
-static void move_away(pid_t pid)
-{
-	cpu_set_t all, others;
-	int cpu = sched_getcpu();
-
-	if (cpu < 0 || sched_getaffinity(0, sizeof(all), &all) < 0 ||
-	    CPU_COUNT(&all) < 2 || !CPU_ISSET(cpu, &all))
-		return;
-	others = all;
-	CPU_CLR(cpu, &others);
-	if (sched_setaffinity(pid, sizeof(others), &others) == 0)
-		(void)sched_setaffinity(pid, sizeof(all), &all);
-}
-
 int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
 		     bool timing, struct dv_err *err)
 {
@@ -168,7 +149,7 @@ int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
 	dv_ctl_mark(sb->ctl, "keeper: clone init");
 	if (r > 0) {
 		sb->init_pid = r;
-		move_away(r);
+		dv_cpu_elsewhere(r);
 		sb->lifeline = dv_take_fd(&p.lifeline[1]);
 		sb->ready = dv_take_fd(&p.ready[0]);
 		sb->err_fd = dv_take_fd(&p.err[0]);
