@@ -180,8 +180,7 @@ static int place(void *arg)
 	struct placing *pl = arg;
 	struct clone_args args = {
 		.flags = CLONE_PARENT | CLONE_PARENT_SETTID,
-		/* Whatever happens to the helper, the keeper knows its child.
-		 */
+		/* Whatever happens to us, the keeper knows its child. */
 		.parent_tid = (uintptr_t)&pl->launch.ctl->pid,
 	};
 	pid_t pid;

@@ -22,15 +22,16 @@ struct dv_run {
 	struct dv_cgroup cg;
 	struct dv_sandbox sb;
 	struct dv_proc proc;
-	bool groups_left; /* they did not empty in time */
+	uint64_t groups_until_ns; /* when to leave groups to the sweeper */
 	int parent_end[3];
 	int stop_signal, stop_timeout_ms;
 	enum dv_ended_by
 		asked; /* why we ended it; DV_ENDED_EXIT = we did not */
 	struct dv_src main_src, init_src;
 	struct dv_timer state_at; /* when state.json is written */
-	struct dv_timer limit, grace;
-	struct dv_defer late; /* tells waiters that came after the exit */
+	struct dv_timer limit;
+	struct dv_timer grace; /* of a stop; then the next look at the groups */
+	struct dv_defer late;  /* tells waiters that came after the exit */
 	struct dv_waiter *waiters;
 	struct dv_exit exit;
 	uint64_t started_ns; /* monotonic */

@@ -12,8 +12,11 @@
 #include "engine/sys.h"
 #include "runtime/run.h"
 
-/* How long a group of killed processes may take to empty; the rest is swept. */
-enum { GROUPS_TIMEOUT_MS = 2000 };
+enum {
+	/* How long a group of killed processes may take to empty. */
+	GROUPS_TIMEOUT_NS = 2000000000,
+	GROUPS_AGAIN_NS = 500000,
+};
 
 static const uint8_t next_states[] = {
 	[DV_STATE_CREATING] =
@@ -68,7 +71,8 @@ static int try_remove_groups(struct dv_run *run)
 	return dv_cgroup_remove(&run->cg);
 }
 
-static void record_end(struct dv_run *run)
+/* The command's end, not that of what is cleaned up behind it. */
+static void record_times(struct dv_run *run)
 {
 	struct dv_exit *e = &run->exit;
 	struct timespec ts;
@@ -77,6 +81,12 @@ static void record_end(struct dv_run *run)
 	e->exited_unix_ns =
 		(uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 	e->wall_ns = dv_now_ns() - run->started_ns;
+}
+
+static void record_end(struct dv_run *run)
+{
+	struct dv_exit *e = &run->exit;
+
 	if (run->asked != DV_ENDED_EXIT)
 		e->ended_by = run->asked;
 	else if (e->oom && e->signal == SIGKILL)
@@ -110,31 +120,16 @@ static void on_late(struct dv_defer *defer)
 		tell_waiters(run);
 }
 
-/*
- * Groups of killed processes empty a moment after they were reaped. Block for
- * that moment: cgroup.events has no event for every kernel's last reference.
- */
-static void remove_groups(struct dv_run *run)
-{
-	uint64_t until = dv_now_ns() + GROUPS_TIMEOUT_MS * UINT64_C(1000000);
-	struct timespec pause = { 0, 500000 };
-
-	while (try_remove_groups(run) == -EBUSY) {
-		if (dv_now_ns() > until) {
-			dv_cgroup_release(&run->cg);
-			run->groups_left = true;
-			return;
-		}
-		nanosleep(&pause, NULL);
-	}
-}
-
 /* The command was waited for: @r is what that gave. */
 static void main_is_reaped(struct dv_run *run, int r, const siginfo_t *info,
 			   const struct rusage *usage)
 {
 	dv_src_del(&run->main_src);
+	/* Nothing can time out any more, nor be seen running. */
+	dv_timer_stop(&run->state_at);
+	dv_timer_stop(&run->limit);
 	run->proc.pid = 0;
+	record_times(run);
 	if (r == 0) {
 		record_status(&run->exit, info, usage);
 		return;
@@ -144,8 +139,7 @@ static void main_is_reaped(struct dv_run *run, int r, const siginfo_t *info,
 	run->asked = DV_ENDED_KEEPER;
 }
 
-/* The command first: init cannot end while a child of ours is a zombie there.
- */
+/* Before init, which cannot end while a child of ours is a zombie in it. */
 static void reap_main(struct dv_run *run)
 {
 	siginfo_t info;
@@ -156,20 +150,42 @@ static void reap_main(struct dv_run *run)
 		main_is_reaped(run, r, &info, &usage);
 }
 
+/* Groups that are left are noted in the directory, for the sweeper. */
+static void release(struct dv_run *run)
+{
+	if (run->cg.n_dirs == 0) {
+		dv_home_remove(&run->home);
+		return;
+	}
+	dv_cgroup_release(&run->cg);
+	dv_home_release(&run->home);
+}
+
+/*
+ * Groups of killed processes empty a moment after they were reaped, and not
+ * every kernel has an event for it: look again soon, for a while.
+ */
+static void finish(struct dv_run *run);
+
+static void on_groups(struct dv_timer *timer)
+{
+	finish(dv_container_of(timer, struct dv_run, grace));
+}
+
 static void finish(struct dv_run *run)
 {
-	dv_timer_stop(&run->state_at);
-	dv_timer_stop(&run->limit);
+	uint64_t now = dv_now_ns();
+
+	if (!run->groups_until_ns)
+		run->groups_until_ns = now + GROUPS_TIMEOUT_NS;
+	if (run->cg.n_dirs > 0 && try_remove_groups(run) == -EBUSY &&
+	    now < run->groups_until_ns &&
+	    dv_timer_set(run->loop, &run->grace, now + GROUPS_AGAIN_NS,
+			 on_groups) == 0)
+		return;
 	dv_timer_stop(&run->grace);
-	dv_sandbox_free(&run->sb);
-	if (run->cg.n_dirs > 0)
-		remove_groups(run);
 	record_end(run);
-	/* Groups that are left are noted there, for the sweeper. */
-	if (run->groups_left)
-		dv_home_release(&run->home);
-	else
-		dv_home_remove(&run->home);
+	release(run);
 	dv_run_set_state(run, DV_STATE_EXITED);
 	dv_defer_add(run->loop, &run->late, on_late);
 }
@@ -182,7 +198,6 @@ void dv_run_on_main(struct dv_src *src, uint32_t events)
 	reap_main(run);
 	if (run->proc.pid)
 		return;
-	dv_timer_stop(&run->state_at);
 	/* What the command left behind goes with it; init's end tells. */
 	dv_sandbox_kill(&run->sb);
 	if (run->state != DV_STATE_STOPPING)
@@ -207,6 +222,9 @@ void dv_run_on_init(struct dv_src *src, uint32_t events)
 
 		main_is_reaped(run, r, &info, &usage);
 	}
+	if (run->state != DV_STATE_STOPPING)
+		dv_run_set_state(run, DV_STATE_STOPPING);
+	dv_sandbox_free(&run->sb);
 	finish(run);
 }
 
@@ -232,6 +250,17 @@ void dv_run_end(struct dv_run *run, enum dv_ended_by why)
 	dv_sandbox_kill(&run->sb);
 }
 
+/* Nobody runs the loop for us any more: block. */
+static void wait_for_groups(struct dv_run *run)
+{
+	uint64_t until = dv_now_ns() + GROUPS_TIMEOUT_NS;
+	struct timespec pause = { 0, GROUPS_AGAIN_NS };
+
+	while (run->cg.n_dirs > 0 && try_remove_groups(run) == -EBUSY &&
+	       dv_now_ns() < until)
+		nanosleep(&pause, NULL);
+}
+
 void dv_run_teardown(struct dv_run *run)
 {
 	dv_src_del(&run->main_src);
@@ -245,11 +274,8 @@ void dv_run_teardown(struct dv_run *run)
 	dv_sandbox_kill(&run->sb);
 	dv_proc_free(&run->proc);
 	dv_sandbox_free(&run->sb);
-	remove_groups(run);
-	if (run->groups_left)
-		dv_home_release(&run->home);
-	else
-		dv_home_remove(&run->home);
+	wait_for_groups(run);
+	release(run);
 	for (int i = 0; i < 3; i++)
 		run->parent_end[i] = dv_close(run->parent_end[i]);
 }

@@ -163,6 +163,8 @@ static void on_limit(struct dv_timer *timer)
 {
 	struct dv_run *run = dv_container_of(timer, struct dv_run, limit);
 
+	if (run->state != DV_STATE_RUNNING && run->state != DV_STATE_PAUSED)
+		return; /* somebody stops it already */
 	run->exit.timed_out = true;
 	dv_run_end(run, DV_ENDED_TIMEOUT);
 }
@@ -294,8 +296,7 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 				    dv_err_sys(err, -r, "watch the command"),
 				    DV_STEP_SPAWN);
 	}
-	/* A script of that directory, most likely: better than what is there.
-	 */
+	/* A script of that directory, most likely: the better hint. */
 	if (r < 0 && p.cwd_hidden && err && err->step == DV_STEP_LOOKUP) {
 		err->hint[0] = '\0';
 		dv_err_hint(err, "the command starts in /; " CWD_HINT);

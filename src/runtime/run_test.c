@@ -633,6 +633,28 @@ TEST(time_limit_stops_and_is_told)
 	try_close();
 }
 
+/* The limit strikes before, at and after the exit: each time one story. */
+TEST(time_limit_beside_the_exit_tells_one_story)
+{
+	for (int i = 0; i < 300; i++) {
+		struct dv_spec *spec;
+		struct dv_run *run;
+		struct dv_exit e;
+
+		try_open();
+		spec = try_spec("exit 7");
+		CHECK_EQ(dv_spec_timeout(spec, 1 + i % 3), 0);
+		run = try_run(NULL, spec);
+		e = try_wait(run);
+		CHECK_EQ(e.timed_out, e.ended_by == DV_ENDED_TIMEOUT);
+		if (!e.timed_out)
+			CHECK_EQ(e.code, 7);
+		dv_run_free(run);
+		dv_spec_free(spec);
+		try_close();
+	}
+}
+
 TEST(init_killed_from_outside_ends_the_run)
 {
 	struct dv_spec *spec;
