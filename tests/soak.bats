@@ -3,8 +3,7 @@
 # left: no process, zombie, cgroup, mount or file. SOAK is how many starts;
 # `make soak` asks for 10,000.
 bats_require_minimum_version 1.5.0
-load /usr/lib/bats/bats-support/load
-load /usr/lib/bats/bats-assert/load
+load lib
 
 setup()
 {
@@ -42,26 +41,10 @@ zombies()
 		awk '$3 == "Z" && $4 == 1 && $2 ~ /davit/ { n++ } END { print n + 0 }'
 }
 
-# The groups of sandboxes below the group that we are in, in each hierarchy.
-groups()
-{
-	local id controllers path mount
-
-	while IFS=: read -r id controllers path; do
-		mount=$(awk -v id="$id" -v c="$controllers" '
-			id == 0 && $0 ~ / - cgroup2 / { print $5; exit }
-			id != 0 && $0 ~ / - cgroup / && $NF ~ "(^|,)" c "(,|$)" {
-				print $5; exit }' /proc/self/mountinfo)
-		[ -n "$mount" ] || continue
-		find "$mount$path" -type d -name 'davit-*' \
-			! -name davit-keeper 2>/dev/null || :
-	done </proc/self/cgroup | sort -u
-}
-
 # All that a start could leave behind and that is there at once.
 inventory()
 {
-	groups
+	davit_groups
 	awk '{ print "mount", $5, $(NF - 2) }' /proc/self/mountinfo | sort
 	(cd "$top" && find run state | sort)
 }
