@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Data connections, server side: a stream that waits, under a random 64-bit
+ * id, for the call that names it. The id is the first thing that its client
+ * reads: 8 bytes, little-endian.
+ *
+ * Unclaimed ones are limited in number and in time, and end when their client
+ * hangs up.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "davit/err.h"
+#include "davit/loop.h"
+
+struct dv_data;
+
+enum {
+	DV_DATA_MAX = 1024,        /* unclaimed at a time: 3 of 300 execs */
+	DV_DATA_EXPIRE_MS = 60000, /* the call follows at once, or never */
+};
+
+/* Returns 0 or -ENOMEM. */
+int dv_data_new(struct dv_data **datap, struct dv_loop *loop);
+/* Closes what is unclaimed. NULL is allowed. Returns NULL. */
+struct dv_data *dv_data_free(struct dv_data *data);
+
+/* Take a connection: @fd is consumed. Over the limit the oldest one goes. */
+int dv_data_take(struct dv_data *data, int fd);
+
+/*
+ * The connection with that id (>= 0, owned by the caller, non-blocking), or
+ * -ENOENT with @err: "invalid connection id", "connection disconnected".
+ */
+int dv_data_claim(struct dv_data *data, uint64_t id, struct dv_err *err);
+
+size_t dv_data_count(const struct dv_data *data);
+
+/* For a restart: each unclaimed one; fd is borrowed. And back again. */
+int dv_data_save(struct dv_data *data,
+		 int (*each)(void *arg, uint64_t id, int fd), void *arg);
+int dv_data_restore(struct dv_data *data, uint64_t id, int fd);
