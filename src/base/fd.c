@@ -296,6 +296,11 @@ int dv_recv_fd(int sock)
 	return take_rights(&msg);
 }
 
+void dv_pipe_widen(int fd, int size)
+{
+	fcntl(fd, F_SETPIPE_SZ, size);
+}
+
 int dv_fd_lock(int fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };

@@ -34,6 +34,8 @@ int dv_fd_dup(int fd, int min);
 int dv_fd_mode(int fd);
 /* pipe2(O_CLOEXEC): fds[0] reads, fds[1] writes. Returns 0 or -errno. */
 int dv_pipe(int fds[2]);
+/* Let a pipe hold @size bytes, if this user may have that; else it stays. */
+void dv_pipe_widen(int fd, int size);
 
 /* EINTR is retried in all of these. They return bytes or -errno. */
 ssize_t dv_read(int fd, void *buf, size_t len);        /* once; 0 = end */

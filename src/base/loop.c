@@ -33,6 +33,7 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/loop_alone.h"
 #include "base/timer_heap.h"
 
 #define BATCH_MAX 64
@@ -119,6 +120,14 @@ struct dv_loop *dv_loop_free(struct dv_loop *loop)
 bool dv_loop_busy(const struct dv_loop *loop)
 {
 	return loop->busy;
+}
+
+bool dv_loop_alone(const struct dv_loop *loop, const struct dv_src *src,
+		   size_t n_timers)
+{
+	return !loop->busy && src->loop == loop && loop->n_srcs == 1 &&
+	       loop->timers.len <= n_timers && !loop->defers &&
+	       loop->post_fd < 0;
 }
 
 /* ---- being embedded ---- */
