@@ -21,11 +21,16 @@
 
 struct dv_door;
 
-/* A connection that goes through. @fd and @fds are consumed. */
+/*
+ * A connection that goes through. @fd and @fds are consumed; the array itself
+ * is borrowed.
+ */
 struct dv_entry {
 	int fd;
 	const struct dv_peer *peer; /* borrowed */
 	uint32_t port;              /* of CONNECT; 0: none */
+	bool guid;                  /* it was written as a service id */
+	uint32_t number;            /* for the OK line */
 	const void *head;           /* read already; borrowed */
 	size_t len;
 	int *fds;
@@ -37,9 +42,10 @@ struct dv_door_opts {
 	struct dv_server *server; /* for direct ttrpc and gRPC; NULL: refused */
 	struct dv_server *diag;   /* for CONNECT 1; NULL: refused */
 	struct dv_data *data;     /* for CONNECT 2; NULL: refused */
-	/* Other ports: 0 taken, < 0 refused. NULL: all are refused. */
+	/* Other ports: it answers when it knows, with dv_hvsock_answer() or
+	 * dv_hvsock_refuse(). NULL: all are refused. */
 	int (*connect)(void *arg, const struct dv_entry *entry);
-	/* A probe frame came; as above. */
+	/* A probe frame came. NULL: refused. */
 	int (*probe)(void *arg, const struct dv_entry *entry);
 	/* May this peer come in? NULL: same uid or root. */
 	bool (*admit)(void *arg, const struct dv_peer *peer);
@@ -47,6 +53,7 @@ struct dv_door_opts {
 	unsigned int max_silent; /* 0: the default, 256 */
 	int handshake_ms;        /* from the first byte on; 0: 2000 */
 	struct dv_log_sink *log;
+	uint32_t flags; /* DV_LISTEN_*, for the path */
 };
 
 /*
@@ -57,7 +64,22 @@ int dv_door_new(struct dv_door **doorp, struct dv_loop *loop, const char *path,
 		int fd, const struct dv_door_opts *opts, struct dv_err *err);
 /* Closes and unlinks its socket. NULL is allowed. Returns NULL. */
 struct dv_door *dv_door_free(struct dv_door *door);
-/* The same without unlink: for a restart, which inherits the descriptor. */
-int dv_door_take_fd(struct dv_door *door);
-/* A connection that came another way (AF_VSOCK accepted, socketpair). */
+/*
+ * The listening socket (borrowed), for a restart, which inherits it: whoever
+ * ends by exec never frees the door, so its name stays.
+ */
+int dv_door_fd(const struct dv_door *door);
+/*
+ * For a restart: connections that have not yet said (all of) what they want.
+ * @fd and @head, what was read, are borrowed. Returns 0 or what @each returned.
+ */
+int dv_door_save(const struct dv_door *door,
+		 int (*each)(void *arg, int fd, const void *head, size_t len),
+		 void *arg);
+/* And back: @fd is consumed, also on failure; it was admitted before. */
+int dv_door_restore(struct dv_door *door, int fd, const void *head, size_t len);
+/*
+ * A connection that came another way (AF_VSOCK accepted, socketpair); @fd is
+ * consumed, also on failure. Returns 0, -EACCES, or -errno.
+ */
 int dv_door_admit(struct dv_door *door, int fd, const struct dv_peer *peer);

@@ -33,8 +33,8 @@ struct dv_server_opts {
 int dv_server_new(struct dv_server **serverp, struct dv_loop *loop,
 		  const struct dv_server_opts *opts, struct dv_err *err);
 /*
- * Closes every connection; held calls are cancelled. NULL is allowed. Returns
- * NULL.
+ * Closes every connection; held calls are cancelled. Not inside a handler.
+ * NULL is allowed. Returns NULL.
  */
 struct dv_server *dv_server_free(struct dv_server *server);
 
@@ -53,6 +53,8 @@ int dv_server_take(struct dv_server *server, int fd, enum dv_proto proto,
 
 /* Stop reading new requests; what is in flight is still answered. */
 void dv_server_drain(struct dv_server *server);
+/* Go on reading: a restart was not to be. */
+void dv_server_resume(struct dv_server *server);
 /* Send what is queued; returns 0 when every connection is flushed, or DV_MORE.
  */
 int dv_server_flush(struct dv_server *server);
@@ -84,9 +86,17 @@ struct dv_conn_state {
 	} * calls;
 	size_t n_calls;
 };
-/* Calls @each for every connection. Returns 0 or what @each returned. */
+/*
+ * Calls @each for every connection. Connections in the middle of a message that
+ * is refused, or of one that comes with descriptors, are closed instead.
+ * Returns 0 or what @each returned.
+ */
 int dv_server_save(struct dv_server *server,
 		   int (*each)(void *arg, const struct dv_conn_state *state),
 		   void *arg);
+/*
+ * The requests are dispatched again by the next turn of the loop: add all
+ * services before. Returns 0 or -errno.
+ */
 int dv_server_restore(struct dv_server *server,
 		      const struct dv_conn_state *state);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include "rpc/data.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/def.h"
+#include "base/fd.h"
+#include "base/random.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+enum { BUCKETS = 256, ID_LEN = 8 };
+
+struct entry {
+	struct dv_data *data;
+	struct entry *next, **prevp;   /* by age */
+	struct entry *chain, **chainp; /* in a bucket */
+	struct dv_src src;
+	uint64_t id, expires_ns;
+	int fd; /* owned */
+};
+
+struct dv_data {
+	struct dv_loop *loop;
+	struct dv_timer timer; /* for the oldest */
+	struct entry *oldest, **tail;
+	struct entry *buckets[BUCKETS];
+	size_t n;
+};
+
+int dv_data_new(struct dv_data **datap, struct dv_loop *loop)
+{
+	struct dv_data *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->loop = loop;
+	d->tail = &d->oldest;
+	*datap = d;
+	return 0;
+}
+
+static struct entry **bucket_of(struct dv_data *d, uint64_t id)
+{
+	return &d->buckets[id % BUCKETS];
+}
+
+static struct entry *find(struct dv_data *d, uint64_t id)
+{
+	struct entry *e = *bucket_of(d, id);
+
+	while (e && e->id != id)
+		e = e->chain;
+	return e;
+}
+
+/* Forget it and return its descriptor. */
+static int take_out(struct entry *e)
+{
+	struct dv_data *d = e->data;
+	int fd = e->fd;
+
+	dv_src_del(&e->src);
+	*e->prevp = e->next;
+	if (e->next)
+		e->next->prevp = e->prevp;
+	else
+		d->tail = e->prevp;
+	*e->chainp = e->chain;
+	if (e->chain)
+		e->chain->chainp = e->chainp;
+	d->n--;
+	free(e);
+	return fd;
+}
+
+static void evict(struct entry *e)
+{
+	dv_close(take_out(e));
+}
+
+struct dv_data *dv_data_free(struct dv_data *d)
+{
+	if (!d)
+		return NULL;
+	while (d->oldest)
+		evict(d->oldest);
+	dv_timer_stop(&d->timer);
+	free(d);
+	return NULL;
+}
+
+static void on_expiry(struct dv_timer *timer);
+
+/* Without memory for the timer they stay; their number is limited anyway. */
+static void arm(struct dv_data *d)
+{
+	if (d->oldest && !d->timer.loop)
+		dv_timer_set(d->loop, &d->timer, d->oldest->expires_ns,
+			     on_expiry);
+}
+
+static void on_expiry(struct dv_timer *timer)
+{
+	struct dv_data *d = dv_container_of(timer, struct dv_data, timer);
+	uint64_t now = dv_now_ns();
+
+	while (d->oldest && d->oldest->expires_ns <= now)
+		evict(d->oldest);
+	arm(d);
+}
+
+static void on_hangup(struct dv_src *src, uint32_t events)
+{
+	(void)events;
+	evict(dv_container_of(src, struct entry, src));
+}
+
+static int add(struct dv_data *d, uint64_t id, int fd)
+{
+	dv_autofd int owned = fd;
+	struct entry **bucket = bucket_of(d, id);
+	struct entry *e = calloc(1, sizeof(*e));
+	int r = e ? dv_src_add(d->loop, &e->src, fd, EPOLLRDHUP, on_hangup)
+		  : -ENOMEM;
+
+	if (r < 0) {
+		free(e);
+		return r;
+	}
+	e->data = d;
+	e->id = id;
+	e->expires_ns = dv_now_ns() + DV_DATA_EXPIRE_MS * NS_PER_MS;
+	e->fd = dv_take_fd(&owned);
+	e->prevp = d->tail;
+	*d->tail = e;
+	d->tail = &e->next;
+	e->chain = *bucket;
+	e->chainp = bucket;
+	if (e->chain)
+		e->chain->chainp = &e->chain;
+	*bucket = e;
+	if (++d->n > DV_DATA_MAX)
+		evict(d->oldest);
+	arm(d);
+	return 0;
+}
+
+int dv_data_take(struct dv_data *d, int fd)
+{
+	uint8_t text[ID_LEN];
+	uint64_t id;
+	ssize_t n;
+	int r;
+
+	do
+		dv_random(&id, sizeof(id));
+	while (id == 0 || find(d, id));
+	r = dv_fd_nonblock(fd, true);
+	if (r < 0) {
+		dv_close(fd);
+		return r;
+	}
+	r = add(d, id, fd);
+	if (r < 0)
+		return r;
+	dv_put_le64(text, id);
+	do
+		n = send(fd, text, sizeof(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n == sizeof(text))
+		return 0;
+	/* A peer that left no room for 8 bytes is not worth waiting for. */
+	r = n < 0 ? -errno : -EAGAIN;
+	evict(find(d, id));
+	return r;
+}
+
+int dv_data_claim(struct dv_data *d, uint64_t id, struct dv_err *err)
+{
+	struct entry *e = id ? find(d, id) : NULL;
+	struct pollfd p = { .events = POLLRDHUP };
+
+	if (!e)
+		return dv_err_set(err, ENOENT, DV_NOT_FOUND,
+				  "invalid connection id");
+	p.fd = take_out(e);
+	if (poll(&p, 1, 0) > 0 &&
+	    (p.revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+		dv_close(p.fd);
+		return dv_err_set(err, ENOENT, DV_NOT_FOUND,
+				  "connection disconnected");
+	}
+	return p.fd;
+}
+
+size_t dv_data_count(const struct dv_data *d)
+{
+	return d->n;
+}
+
+int dv_data_save(struct dv_data *d, int (*each)(void *arg, uint64_t id, int fd),
+		 void *arg)
+{
+	int r = 0;
+
+	for (struct entry *e = d->oldest; e && r == 0; e = e->next)
+		r = each(arg, e->id, e->fd);
+	return r;
+}
+
+int dv_data_restore(struct dv_data *d, uint64_t id, int fd)
+{
+	if (id == 0 || find(d, id)) {
+		dv_close(fd);
+		return -EINVAL;
+	}
+	return add(d, id, fd);
+}

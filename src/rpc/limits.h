@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Every limit of the connections that carry calls, each with its reason. Bytes
+ * unless the name says otherwise.
+ */
+enum {
+	/* What every ttrpc implementation accepts: more is never sent. */
+	DV_RPC_SEND_MAX = 4 << 20,
+	/* What is received on ports that are open to everybody's tools. */
+	DV_RPC_RECV_MAX = 4 << 20,
+	/* Diagnostics: what the first server of that protocol accepts. */
+	DV_RPC_RECV_DIAG_MAX = (16 << 20) - 1,
+	/* A client hears from servers of that protocol as well. */
+	DV_RPC_RECV_CLIENT_MAX = (16 << 20) - 1,
+	/* One connection of each process of a large machine. */
+	DV_RPC_CONNS_MAX = 1024,
+	/* Wait for every exec of a server that keeps 1,024 records. */
+	DV_RPC_CALLS_MAX = 1024,
+	/* Unsent answers of a connection: above it nothing more is read. One
+	 * answer of the largest size may wait without slowing anything. */
+	DV_RPC_QUEUE_SOFT = 4 << 20,
+	/* Held calls may still add to it up to here; then they fail. */
+	DV_RPC_QUEUE_HARD = 16 << 20,
+	/* And up to here with these failures; then the connection ends. */
+	DV_RPC_QUEUE_END = 17 << 20,
+	/* One read: what a unix socket holds of small frames, and more. */
+	DV_RPC_READ_LEN = 64 << 10,
+	/* Frames of one connection handled in a row: some 100 us. */
+	DV_RPC_TURN_FRAMES = 64,
+	/* Descriptors with one message: three streams, or one per interface
+	 * of a capture, and some. The kernel's own limit is 253. */
+	DV_RPC_FDS_MAX = 16,
+	/* Structs of calls that are kept for the next ones, per server and
+	 * per client: more than this are rarely in flight. */
+	DV_RPC_SPARE_MAX = 64,
+	/* Buffers larger than this are freed when they become empty. */
+	DV_RPC_KEEP_LEN = 64 << 10,
+	/* One read into the rest of a long frame: what a socket holds. */
+	DV_RPC_READ_LONG = 256 << 10,
+};

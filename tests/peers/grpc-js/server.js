@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Serves test.Grpc for davit's client: node server.js SOCKET; says "ready".
+'use strict';
+
+const grpc = require('@grpc/grpc-js');
+const { FAIL_TEXT, number, readNumber, unknown, fileMessage, service,
+	options } = require('./wire.js');
+
+const { status } = grpc;
+const none = Buffer.alloc(0);
+const server = new grpc.Server(options);
+let ended = 0;
+let waiting = null;
+
+function hangEnded() {
+	if (!waiting) {
+		ended++;
+		return;
+	}
+	const answer = waiting;
+	waiting = null;
+	answer(null, none);
+}
+
+async function stream(call) {
+	const n = readNumber(call.request);
+	for (let i = 0; i < n; i++)
+		if (!call.write(fileMessage(i)))
+			await new Promise((go) => call.once('drain', go));
+}
+
+server.addService(service, {
+	Unary: (call, done) => done(null, number(readNumber(call.request))),
+	Empty: (call, done) => done(null, none),
+	Fail: (call, done) =>
+		done({ code: status.NOT_FOUND, details: FAIL_TEXT }),
+	Hang: (call) => call.on('cancelled', hangEnded),
+	WaitCancel: (call, done) => {
+		if (ended === 0) {
+			waiting = done;
+			return;
+		}
+		ended--;
+		done(null, none);
+	},
+	Big: (call, done) => done(null, unknown(readNumber(call.request))),
+	Meta: (call, done) =>
+		done(null, number(Number(call.metadata.get('x-number')[0]))),
+	Stream: async (call) => {
+		await stream(call);
+		call.end();
+	},
+	StreamFail: async (call) => {
+		await stream(call);
+		call.emit('error', { code: status.ABORTED, details: 'enough' });
+	},
+	// The answer goes first: what is in flight is finished.
+	Drain: (call, done) => {
+		done(null, none);
+		server.drain(`unix:${process.argv[2]}`, 5000);
+	},
+	Quit: (call, done) => {
+		done(null, none);
+		server.tryShutdown(() => process.exit(0));
+	},
+});
+server.bindAsync(`unix:${process.argv[2]}`,
+		 grpc.ServerCredentials.createInsecure(), (err) => {
+	if (err)
+		throw err;
+	console.log('ready');
+});

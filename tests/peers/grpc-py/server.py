@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Serves test.Grpc for davit's client: server.py SOCKET; prints "ready"."""
+import sys
+import threading
+from concurrent import futures
+
+import grpc
+
+from wire import (FAIL_TEXT, SERVICE, file_message, number, read_number,
+                  unknown)
+
+MIB = 1 << 20
+stop = threading.Event()
+cancelled = threading.Semaphore(0)
+
+
+def unary(data, context):
+    return number(read_number(data))
+
+
+def empty(data, context):
+    assert data == b""
+    return b""
+
+
+def fail(data, context):
+    context.abort(grpc.StatusCode.NOT_FOUND, FAIL_TEXT)
+
+
+def hang(data, context):
+    ended = threading.Event()
+    if context.add_callback(ended.set):
+        ended.wait()
+    cancelled.release()
+
+
+def wait_cancel(data, context):
+    cancelled.acquire()
+    return b""
+
+
+def stream(data, context):
+    for i in range(read_number(data)):
+        yield file_message(i)
+
+
+def stream_fail(data, context):
+    yield from stream(data, context)
+    context.abort(grpc.StatusCode.ABORTED, "enough")
+
+
+def big(data, context):
+    return unknown(read_number(data))
+
+
+def meta(data, context):
+    pairs = dict(context.invocation_metadata())
+    return number(int(pairs["x-number"]))
+
+
+def quit(data, context):
+    stop.set()
+    return b""
+
+
+def handlers():
+    one = grpc.unary_unary_rpc_method_handler
+    many = grpc.unary_stream_rpc_method_handler
+    return grpc.method_handlers_generic_handler(SERVICE, {
+        "Unary": one(unary), "Empty": one(empty), "Fail": one(fail),
+        "Hang": one(hang), "WaitCancel": one(wait_cancel), "Big": one(big),
+        "Meta": one(meta), "Quit": one(quit),
+        "Stream": many(stream), "StreamFail": many(stream_fail),
+    })
+
+
+server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=[
+    ("grpc.max_send_message_length", 8 * MIB),
+    ("grpc.max_receive_message_length", 8 * MIB),
+])
+server.add_generic_rpc_handlers((handlers(),))
+server.add_insecure_port("unix:" + sys.argv[1])
+server.start()
+print("ready", flush=True)
+stop.wait()
+server.stop(5).wait()
