@@ -49,8 +49,8 @@ teardown()
 	nm -D --defined-only "$LIBDAVIT/libdavit.so.0" |
 		awk '$2 ~ /[TDBR]/ { sub(/@.*/, "", $3); print $3 }' |
 		sort -u >"$top/exported"
-	cc -E -D_GNU_SOURCE -I"$SRC/include" -include davit/doctor.h \
-		-include davit/run.h -x c /dev/null |
+	(cd "$SRC/include" && printf '#include <%s>\n' davit/*.h) |
+		cc -E -D_GNU_SOURCE -I"$SRC/include" -x c - |
 		grep -o 'dv_[a-z0-9_]*(' | tr -d '(' | sort -u >"$top/declared"
 	run -0 comm -23 "$top/exported" "$top/declared"
 	assert_output ""

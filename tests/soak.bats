@@ -115,3 +115,8 @@ make_root()
 		skip 'no user namespaces for ordinary users'
 	soak $((n / 4))
 }
+
+@test "a program that starts one after the other does not grow" {
+	run -0 "$LIBDAVIT/longlived" $((n / 2))
+	echo "# $output" >&3
+}

@@ -1,5 +1,315 @@
 /* SPDX-License-Identifier: MIT */
-int main(void)
+/*
+ * davit-agent: serves what davit wants to know of a guest and do in it, on a
+ * hybrid-vsock socket of this machine or, as PID 1, in a guest.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/capture.h"
+#include "agent/core.h"
+#include "agent/worker.h"
+#include "base/def.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "services/diag.h"
+#include "services/inspect_svc.h"
+#include "services/sandbox.h"
+
+enum { EXIT_USAGE = 2 };
+
+static const char usage[] =
+	"Usage: davit-agent --listen PATH [OPTION...] [-- CMD [ARG...]]\n"
+	"Serves diagnostics on a hybrid-vsock unix socket (ports 1 and 2).\n"
+	"\n"
+	"  -l, --listen PATH      the socket\n"
+	"      --restricted       serve only Ping and what of the tree is "
+	"safe\n"
+	"      --wait-for-start   begin CMD when Start is called\n"
+	"      --log-level LEVEL  error, warn (default), info, debug, trace\n"
+	"  -h, --help\n"
+	"  -V, --version\n"
+	"\n"
+	"CMD is the workload: pause, resume and start are about it and what\n"
+	"clients executed. Try: davit diag PATH ping\n";
+
+enum opt {
+	OPT_RESTRICTED = 256,
+	OPT_WAIT,
+	OPT_LEVEL,
+	OPT_RESUME, /* from here on only between agents */
+	OPT_CHECK,
+};
+
+static const struct option options[] = {
+	{ "listen", required_argument, NULL, 'l' },
+	{ "restricted", no_argument, NULL, OPT_RESTRICTED },
+	{ "wait-for-start", no_argument, NULL, OPT_WAIT },
+	{ "log-level", required_argument, NULL, OPT_LEVEL },
+	{ "resume", required_argument, NULL, OPT_RESUME },
+	{ "check", required_argument, NULL, OPT_CHECK },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* ---- the command line ----------------------------------------------- */
+
+static int bad_usage(const char *what, const char *value)
 {
+	fprintf(stderr, "davit-agent: %s%s\n", what, value);
+	fprintf(stderr, "davit-agent: hint: see davit-agent --help\n");
+	return EXIT_USAGE;
+}
+
+static int parse_fd(const char *text)
+{
+	uint64_t fd;
+
+	return dv_parse_u64(text, 3, INT_MAX, &fd) < 0 ? -1 : (int)fd;
+}
+
+static int check_state(const char *text)
+{
+	struct dv_err err = DV_ERR_INIT;
+
+	if (dv_restart_check(parse_fd(text), &err) == 0)
+		return 0;
+	fprintf(stderr, "davit-agent: %s\n", err.msg);
+	return 1;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int apply(struct dv_agent_opts *o, int opt, const char *value)
+{
+	int level;
+
+	switch (opt) {
+	case 'l':
+		o->listen = value;
+		return -1;
+	case OPT_RESTRICTED:
+		o->restricted = true;
+		return -1;
+	case OPT_WAIT:
+		o->hold = true;
+		return -1;
+	case OPT_LEVEL:
+		level = dv_log_parse_level(value);
+		o->level = (enum dv_level)level;
+		return level < 0 ? bad_usage("no log level ", value) : -1;
+	case OPT_RESUME:
+		o->resume = parse_fd(value);
+		return -1;
+	case OPT_CHECK:
+		return check_state(value);
+	case 'h':
+		return fputs(usage, stdout) < 0;
+	case 'V':
+		return puts("davit-agent " DV_VERSION) < 0;
+	default:
+		return bad_usage("bad option", "");
+	}
+}
+
+static int parse(struct dv_agent_opts *o, int argc, char **argv)
+{
+	int opt, r;
+
+	while ((opt = getopt_long(argc, argv, "+l:hV", options, NULL)) >= 0) {
+		r = apply(o, opt, optarg);
+		if (r >= 0)
+			return r;
+	}
+	if (!o->listen)
+		return bad_usage("--listen PATH is missing", "");
+	if (optind < argc)
+		o->workload = argv + optind;
+	return -1;
+}
+
+/* ---- life ----------------------------------------------------------- */
+
+static void log_line(struct dv_log_sink *sink, enum dv_level level,
+		     const char *line)
+{
+	(void)sink;
+	(void)level;
+	fprintf(stderr, "davit-agent: %s\n", line);
+}
+
+int dv_agent_open_door(struct dv_agent *a, int fd, struct dv_err *err)
+{
+	struct dv_door_opts o = {
+		.size = sizeof(o),
+		.server = a->server,
+		.diag = a->server,
+		.data = a->data,
+		.log = &a->log,
+	};
+
+	return dv_door_new(&a->door, a->loop, fd < 0 ? a->opts->listen : NULL,
+			   fd, &o, err);
+}
+
+static int open_server(struct dv_agent *a, struct dv_err *err)
+{
+	struct dv_server_opts o = {
+		.size = sizeof(o),
+		.restricted = a->opts->restricted,
+		.log = &a->log,
+	};
+	int r = dv_server_new(&a->server, a->loop, &o, err);
+
+	if (r == 0)
+		r = dv_sandbox_svc_new(&a->sandbox, a->procs, &a->guest, err);
+	if (r == 0)
+		r = dv_diag_add(a->server, a->sandbox);
+	if (r == 0)
+		r = dv_inspect_svc_new(&a->inspect, a->loop, dv_agent_inspect,
+				       a, a->opts->restricted);
+	if (r == 0)
+		r = dv_inspect_svc_add(a->server, a->inspect);
+	return r;
+}
+
+static int open_procs(struct dv_agent *a, struct dv_err *err)
+{
+	static const struct dv_self_as self[] = {
+		{ "/bin/underhill-dump", "/proc/self/exe" },
+		{ NULL, NULL },
+	};
+	struct dv_procs_opts o = {
+		.size = sizeof(o),
+		.cgroup = &a->cg,
+		.data = a->data,
+		.env = (const char *const *)environ,
+		.log = &a->log,
+		.self_as = self,
+		.name = "davit-agent",
+	};
+
+	return dv_procs_new(&a->procs, a->loop, &o, err);
+}
+
+static int agent_open(struct dv_agent *a, struct dv_err *err)
+{
+	int r = dv_loop_new(&a->loop);
+
+	if (r < 0)
+		return dv_err_sys(err, -r, "create the event loop");
+	r = dv_data_new(&a->data, a->loop);
+	if (r == 0)
+		r = open_procs(a, err);
+	if (r == 0)
+		r = dv_reaper_open(a, err);
+	if (r == 0)
+		r = open_server(a, err);
+	if (r < 0)
+		return r;
+	if (a->opts->resume >= 0)
+		return dv_restart_restore(a, a->opts->resume, err);
+	r = dv_agent_open_door(a, -1, err);
+	if (r < 0)
+		return r;
+	dv_freezer_open(a);
+	return a->opts->workload && !a->opts->hold
+		       ? dv_workload_start(a, NULL, err)
+		       : 0;
+}
+
+static void agent_close(struct dv_agent *a)
+{
+	struct dv_err why = DV_ERR_INIT;
+	bool open = a->door != NULL;
+
+	dv_err_set(&why, ECANCELED, DV_UNAVAILABLE, "the agent ends");
+	a->door = dv_door_free(a->door);
+	if (open)
+		unlink(a->opts->listen);
+	dv_flow_end_all(a, &why);
+	a->capture = dv_capture_free(a->capture);
+	dv_timer_stop(&a->restart_timer);
+	a->server = dv_server_free(a->server);
+	a->inspect = dv_inspect_svc_free(a->inspect);
+	a->sandbox = dv_sandbox_svc_free(a->sandbox);
+	a->procs = dv_procs_free(a->procs);
+	if (open)
+		dv_freezer_close(a);
+	a->data = dv_data_free(a->data);
+	dv_reaper_close(a);
+	while (dv_worker_count() > 0)
+		dv_loop_dispatch(a->loop, 1000);
+	a->loop = dv_loop_free(a->loop);
+}
+
+static int run(struct dv_agent *a)
+{
+	struct dv_err err = DV_ERR_INIT;
+	int r = agent_open(a, &err);
+
+	while (r >= 0 && !a->over)
+		r = dv_loop_dispatch(a->loop, -1);
+	if (r < 0 && err.code == DV_OK)
+		dv_err_sys(&err, -r, "wait for events");
+	agent_close(a);
+	if (r >= 0)
+		return 0;
+	fprintf(stderr, "davit-agent: %s\n", err.msg);
+	if (err.hint[0])
+		fprintf(stderr, "davit-agent: hint: %s\n", err.hint);
+	return 1;
+}
+
+/*
+ * What a restart executes: the file that we were started from, which may have
+ * been replaced since; and our arguments, without those of a restart before.
+ */
+static int remember(struct dv_agent *a, int argc, char **argv, char *exe,
+		    size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", exe, size - 1);
+	int skip = a->opts->resume >= 0 ? 3 : 1;
+
+	if (n < 0)
+		return -errno;
+	exe[n] = '\0';
+	if (strlen(exe) > 10 && strcmp(exe + n - 10, " (deleted)") == 0)
+		exe[n - 10] = '\0';
+	a->exe = exe;
+	a->argv = argv;
+	a->options = argv + skip;
+	a->n_options = (size_t)(argc - skip);
 	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct dv_agent_opts opts = { .level = DV_LOG_WARN, .resume = -1 };
+	struct dv_agent a = {
+		.opts = &opts,
+		.log = { DV_LOG_WARN, log_line },
+		.guest = { &dv_agent_guest_ops, &a },
+		.cg = DV_CGROUP_INIT,
+		.started_ns = dv_now_ns(),
+	};
+	const char *slash = strrchr(argv[0], '/');
+	char exe[PATH_MAX];
+	int r;
+
+	if (strcmp(slash ? slash + 1 : argv[0], "underhill-dump") == 0)
+		return dv_core_main(argc, argv);
+	r = parse(&opts, argc, argv);
+	if (r >= 0)
+		return r;
+	a.log.level = opts.level;
+	if (remember(&a, argc, argv, exe, sizeof(exe)) < 0)
+		return bad_usage("cannot find our own program file", "");
+	return run(&a);
 }

@@ -363,6 +363,21 @@ int dv_cgroup_remove(struct dv_cgroup *cg)
 	return first;
 }
 
+int dv_cgroup_adopt(struct dv_cgroup *cg, const char *dir, int fd)
+{
+	char *copy = strdup(dir);
+
+	if (!copy) {
+		dv_close(fd);
+		return -ENOMEM;
+	}
+	cg->v2_fd = fd;
+	cg->tree[0] = DV_CG_V2;
+	cg->dirs[0] = copy;
+	cg->n_dirs = 1;
+	return 0;
+}
+
 void dv_cgroup_release(struct dv_cgroup *cg)
 {
 	dv_close(cg->v2_fd);

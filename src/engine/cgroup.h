@@ -83,6 +83,12 @@ void dv_cgroup_usage(struct dv_cgroup *cg, struct dv_cgroup_usage *usage);
  * everything is released and @cg is DV_CGROUP_INIT again. Idempotent.
  */
 int dv_cgroup_remove(struct dv_cgroup *cg);
+/*
+ * Take over a v2 group that this process made before it executed itself anew:
+ * its directory, open as @fd (consumed, also on failure). @cg is
+ * DV_CGROUP_INIT. Returns 0 or -ENOMEM.
+ */
+int dv_cgroup_adopt(struct dv_cgroup *cg, const char *dir, int fd);
 /* Close the fds and forget; the groups stay. */
 void dv_cgroup_release(struct dv_cgroup *cg);
 

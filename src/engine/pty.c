@@ -4,24 +4,52 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/major.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
+/* Of /dev/ptmx, beside TTYAUX_MAJOR. */
+enum { PTMX_MINOR = 2 };
+
 /* In a running sandbox /dev belongs to the workload: make sure it is a pty. */
-static int open_master(struct dv_err *err)
+static bool is_ptmx(int fd)
 {
 	struct statfs fs;
-	int unlock = 0, fd;
+	struct stat st;
 
-	fd = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == DEVPTS_SUPER_MAGIC)
+		return true;
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) &&
+	       st.st_rdev == makedev(TTYAUX_MAJOR, PTMX_MINOR);
+}
+
+/*
+ * A host's own devpts is often mounted with a ptmx that only root may open; the
+ * device beside it is for everybody.
+ */
+static int open_ptmx(struct dv_err *err)
+{
+	int flags = O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW;
+	int fd = open("/dev/pts/ptmx", flags), e = errno;
+
+	if (fd < 0 && e == EACCES)
+		fd = open("/dev/ptmx", flags);
+	return fd < 0 ? dv_err_sys(err, e, "open /dev/pts/ptmx") : fd;
+}
+
+static int open_master(struct dv_err *err)
+{
+	int unlock = 0, fd = open_ptmx(err);
+
 	if (fd < 0)
-		return dv_err_sys(err, errno, "open /dev/pts/ptmx");
-	if (fstatfs(fd, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC) {
+		return fd;
+	if (!is_ptmx(fd)) {
 		dv_close(fd);
 		return dv_err_set(err, ENOTTY, DV_PRECONDITION,
 				  "/dev/pts/ptmx is not a terminal device");

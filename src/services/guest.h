@@ -5,10 +5,9 @@
  * cores, and itself. The keeper of a host sandbox has no struct dv_guest, and
  * these calls answer UNIMPLEMENTED there.
  *
- * An op that streams consumes @out, also on failure, and calls @done once, when
- * the stream has ended, never from inside the op. Nobody stops it but the
- * reader, who hangs up. Others return 0 or -errno with @err filled; NULL ops
- * are not there.
+ * An op that streams consumes @out, also on failure, and calls done once, when
+ * the stream has ended. Nobody stops it but the reader, who hangs up. Others
+ * return 0 or -errno with @err filled; NULL ops are not there.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -20,16 +19,23 @@
 
 struct dv_call;
 
-/* @err is NULL when the stream ended in order. */
-typedef void dv_flow_done(void *arg, uint64_t bytes, const struct dv_err *err);
+/* What a stream tells; neither is called from inside the op. */
+struct dv_flow_cb {
+	/* It is under way: opened, and bytes will come. Not at all when it
+	 * ends before that. */
+	void (*started)(void *arg);
+	/* The end; @err is NULL when that is in order, else borrowed. */
+	void (*done)(void *arg, uint64_t bytes, const struct dv_err *err);
+	void *arg;
+};
 
 struct dv_guest_ops {
 	int (*kmsg)(void *guest, const dv_KmsgRequest *rq, int out,
-		    dv_flow_done *done, void *arg, struct dv_err *err);
+		    const struct dv_flow_cb *cb, struct dv_err *err);
 	int (*read_file)(void *guest, const dv_ReadFileRequest *rq, int out,
-			 dv_flow_done *done, void *arg, struct dv_err *err);
+			 const struct dv_flow_cb *cb, struct dv_err *err);
 	int (*core)(void *guest, const dv_CoreRequest *rq, int out,
-		    dv_flow_done *done, void *arg, struct dv_err *err);
+		    const struct dv_flow_cb *cb, struct dv_err *err);
 	/* The document that a restart uses. */
 	int (*saved_state)(void *guest, struct dv_buf *out, struct dv_err *err);
 	/* JSON. */

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A flow is one stream to one client and what it was asked for by: the kernel
+ * log, a file, a core. It lives until its stream has ended.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/core.h"
+#include "agent/file.h"
+#include "agent/kmsg.h"
+#include "base/def.h"
+#include "base/fd.h"
+#include "inspect/inspect.h"
+
+struct dv_flow {
+	struct dv_agent *agent;
+	struct dv_flow *next, **prevp;
+	struct dv_flow_cb cb;
+	struct dv_defer started;
+	enum dv_flow_kind kind;
+	int32_t pid; /* CORE */
+	char *path;  /* FILE; owned */
+	bool follow;
+	struct dv_kmsg_flow *kmsg;
+	struct dv_file *file;
+	struct dv_core_job core;
+};
+
+static const char *const kind_name[] = { "kmsg", "file", "core" };
+_Static_assert(DV_ARRAY_LEN(kind_name) == DV_FLOW_N, "one name per kind");
+
+static struct dv_flow *flow_new(struct dv_agent *a, enum dv_flow_kind kind,
+				const struct dv_flow_cb *cb)
+{
+	struct dv_flow *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->agent = a;
+	f->kind = kind;
+	f->cb = *cb;
+	f->core = (struct dv_core_job)DV_CORE_JOB_INIT;
+	f->next = a->flows;
+	f->prevp = &a->flows;
+	if (f->next)
+		f->next->prevp = &f->next;
+	a->flows = f;
+	return f;
+}
+
+static void flow_free(struct dv_flow *f)
+{
+	*f->prevp = f->next;
+	if (f->next)
+		f->next->prevp = f->prevp;
+	dv_defer_del(&f->started);
+	dv_kmsg_flow_free(f->kmsg);
+	dv_file_free(f->file);
+	dv_core_end(&f->core);
+	free(f->path);
+	free(f);
+}
+
+static void tell_started(struct dv_flow *f)
+{
+	dv_defer_del(&f->started);
+	if (f->cb.started)
+		f->cb.started(f->cb.arg);
+	f->cb.started = NULL;
+}
+
+static void on_started(struct dv_defer *defer)
+{
+	tell_started(dv_container_of(defer, struct dv_flow, started));
+}
+
+/* Whoever could be started at once tells it a moment later: not inside the
+ * call that asks for it. */
+static void started_soon(struct dv_flow *f)
+{
+	dv_defer_add(f->agent->loop, &f->started, on_started);
+}
+
+static void flow_done(void *arg, uint64_t bytes, const struct dv_err *err)
+{
+	struct dv_flow *f = arg;
+	struct dv_flow_cb cb = f->cb;
+
+	if (f->started.loop)
+		tell_started(f);
+	flow_free(f);
+	cb.done(cb.arg, bytes, err);
+}
+
+static int no_memory(int out, struct dv_err *err)
+{
+	dv_close(out);
+	return dv_err_sys(err, ENOMEM, "start a stream");
+}
+
+int dv_flow_kmsg(struct dv_agent *a, const dv_KmsgRequest *rq, int out,
+		 const struct dv_flow_cb *cb, struct dv_err *err)
+{
+	struct dv_flow *f = flow_new(a, DV_FLOW_KMSG, cb);
+	struct dv_kmsg_flow_opts opts = {
+		.follow = rq->follow,
+		.has_after = rq->has_after,
+		.after = rq->after,
+	};
+	int r;
+
+	if (!f)
+		return no_memory(out, err);
+	f->follow = rq->follow;
+	r = dv_kmsg_flow_start(&f->kmsg, a->loop, out, &opts, flow_done, f,
+			       err);
+	if (r < 0)
+		flow_free(f);
+	else
+		started_soon(f);
+	return r;
+}
+
+static void file_started(void *arg)
+{
+	tell_started(arg);
+}
+
+int dv_flow_file(struct dv_agent *a, const dv_ReadFileRequest *rq, int out,
+		 const struct dv_flow_cb *cb, struct dv_err *err)
+{
+	struct dv_flow *f = flow_new(a, DV_FLOW_FILE, cb);
+	struct dv_file_opts opts = {
+		.path = rq->path ? rq->path : "",
+		.follow = rq->follow,
+		.offset = rq->offset,
+		.length = rq->length,
+		.started = file_started,
+	};
+	int r;
+
+	if (!f)
+		return no_memory(out, err);
+	f->follow = rq->follow;
+	f->path = strdup(opts.path);
+	r = dv_file_start(&f->file, a->loop, out, &opts, flow_done, f, err);
+	if (r < 0)
+		flow_free(f);
+	return r;
+}
+
+static void core_done(struct dv_core_job *job, int r, uint64_t bytes,
+		      const struct dv_err *err)
+{
+	struct dv_flow *f = dv_container_of(job, struct dv_flow, core);
+
+	flow_done(f, bytes, r < 0 ? err : NULL);
+}
+
+int dv_flow_core(struct dv_agent *a, const dv_CoreRequest *rq, int out,
+		 const struct dv_flow_cb *cb, struct dv_err *err)
+{
+	struct dv_flow *f = flow_new(a, DV_FLOW_CORE, cb);
+	struct dv_core_opts opts = { .size = sizeof(opts), .kmsg = true };
+	int r;
+
+	if (!f)
+		return no_memory(out, err);
+	f->pid = rq->pid;
+	r = dv_core_start(a->loop, &f->core, rq->pid, out, &opts, core_done,
+			  err);
+	if (r < 0)
+		flow_free(f);
+	else
+		started_soon(f);
+	return r;
+}
+
+void dv_flow_end_all(struct dv_agent *a, const struct dv_err *why)
+{
+	while (a->flows)
+		flow_done(a->flows, 0, why);
+}
+
+static void show_flow(struct dv_inspect *in, void *obj)
+{
+	struct dv_flow *f = obj;
+
+	dv_inspect_str(in, "kind", kind_name[f->kind], 0);
+	dv_inspect_bool(in, "follow", f->follow, 0);
+	dv_inspect_str(in, "path", f->path, 0);
+	if (f->kind == DV_FLOW_CORE)
+		dv_inspect_i64(in, "pid", f->pid, 0);
+}
+
+void dv_flow_inspect(struct dv_inspect *in, void *agent)
+{
+	struct dv_agent *a = agent;
+	uint64_t n = 0;
+
+	for (struct dv_flow *f = a->flows; f; f = f->next)
+		dv_inspect_dir_u64(in, n++, show_flow, f, 0);
+}
