@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/def.h"
+#include "base/utf8.h"
 
 /* The largest integer that every JSON reader keeps exactly: 2^53. */
 #define EXACT_MAX (UINT64_C(1) << 53)
@@ -32,40 +33,13 @@ static char short_escape(uint8_t c)
 	}
 }
 
-/* Bytes of the UTF-8 character at @p, 0 when it is not one (RFC 3629). */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-	uint8_t low = 0x80, high = 0xbf; /* bounds of the second byte */
-	size_t len;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (p[0] == 0xe0)
-		low = 0xa0; /* shorter forms exist below */
-	else if (p[0] == 0xed)
-		high = 0x9f; /* surrogates */
-	else if (p[0] == 0xf0)
-		low = 0x90;
-	else if (p[0] == 0xf4)
-		high = 0x8f; /* beyond U+10FFFF */
-	if (left < len || p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
 /* Length of the start of @p that needs no escape. */
 static size_t plain_len(const uint8_t *p, size_t left)
 {
 	size_t at = 0;
 
 	while (at < left) {
-		size_t n = utf8_len(p + at, left - at);
+		size_t n = dv_utf8_next(p + at, left - at, NULL);
 
 		if (n == 0 || p[at] < 0x20 || p[at] == 0x7f || p[at] == '"' ||
 		    p[at] == '\\')

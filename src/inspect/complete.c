@@ -4,7 +4,6 @@
 
 #include "base/def.h"
 #include "inspect/node.h"
-#include "inspect/utf8.h"
 
 size_t dv_node_typed_parent(const char *typed)
 {

@@ -27,8 +27,8 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/utf8.h"
 #include "inspect/inspect_priv.h"
-#include "inspect/utf8.h"
 
 /* ---- matching ---- */
 
@@ -414,7 +414,7 @@ static void visit_root(struct dv_inspect_req *req, dv_inspect_fn *root,
 	if (strlen(path) > DV_INSPECT_PATH_MAX ||
 	    components(path) > DV_INSPECT_DEPTH_MAX)
 		return; /* nothing is nested like that: not found */
-	if (req->update && !dv_utf8_valid(req->update, strlen(req->update))) {
+	if (req->update && !dv_utf8_ok(req->update, strlen(req->update))) {
 		dv_inspect_put(req, &sp,
 			       dv_node_failed(DV_NODE_UPDATE,
 					      "the text is not UTF-8"));

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "base/def.h"
-#include "inspect/utf8.h"
+#include "base/utf8.h"
+#include "inspect/text.h"
 
 #define CHILDREN_FIRST 8
 
@@ -32,10 +33,10 @@ static char *copy_data(const void *data, size_t len, bool text, size_t *lenp)
 {
 	dv_autobuf out = DV_BUF_INIT(SIZE_MAX / 2);
 
-	if (!text || dv_utf8_valid(data, len))
+	if (!text || dv_utf8_ok(data, len))
 		dv_buf_put(&out, data, len);
 	else
-		dv_utf8_put(&out, data, len);
+		dv_text_put(&out, data, len);
 	*lenp = out.len;
 	return dv_buf_take(&out);
 }

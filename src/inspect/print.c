@@ -5,8 +5,9 @@
 
 #include "base/def.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "inspect/node.h"
-#include "inspect/utf8.h"
+#include "inspect/text.h"
 
 enum { INDENT = 4 };
 
@@ -104,7 +105,7 @@ static bool is_bare(const char *name, size_t len)
 		size_t n = dv_utf8_next(name, len, &cp);
 
 		/* Zero is hidden, so strchr() never finds its end. */
-		if (n == 0 || dv_utf8_hidden(cp) ||
+		if (n == 0 || dv_text_hidden(cp) ||
 		    (cp < 0x80 && strchr(" \"\\:,{}<>()", (int)cp)))
 			return false;
 		name += n;
@@ -129,7 +130,7 @@ static void put_safe_reason(struct dv_buf *out, const struct dv_node *node)
 	dv_autobuf text = DV_BUF_INIT(out->max);
 
 	dv_buf_puts(out, dv_node_error_word(node->error));
-	dv_utf8_put_quoted(&text, node->data, node->len);
+	dv_text_put_quoted(&text, node->data, node->len);
 	if (text.status < 0)
 		out->status = text.status;
 	else
@@ -151,7 +152,7 @@ static void text_dir(struct dv_buf *out, const struct dv_node *dir,
 		if (is_bare(name, c->name_len))
 			dv_buf_put(out, name, c->name_len);
 		else
-			dv_utf8_put_quoted(out, name, c->name_len);
+			dv_text_put_quoted(out, name, c->name_len);
 		dv_buf_puts(out, ": ");
 		text_node(out, c, level + 1);
 		dv_buf_puts(out, ",\n");
@@ -180,7 +181,7 @@ static void text_node(struct dv_buf *out, const struct dv_node *node,
 		dv_buf_puts(out, node->b ? "true" : "false");
 		break;
 	case DV_NODE_STRING:
-		dv_utf8_put_quoted(out, node->data, node->len);
+		dv_text_put_quoted(out, node->data, node->len);
 		break;
 	case DV_NODE_BYTES:
 		put_hex(out, node->data, node->len);

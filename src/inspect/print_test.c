@@ -8,7 +8,7 @@
 
 #include "base/def.h"
 #include "inspect/node.h"
-#include "inspect/utf8.h"
+#include "inspect/text.h"
 
 static void add(struct dv_node *dir, const char *name, struct dv_node *node)
 {

@@ -36,19 +36,6 @@ static void finish(struct dv_call *call, int r, const struct dv_err *err)
 		dv_call_reply(call, NULL);
 }
 
-static const struct dv_guest_ops *ops(struct dv_call *call)
-{
-	static const struct dv_guest_ops none;
-	const struct dv_guest *guest = dv_svc(call)->guest;
-
-	return guest ? guest->ops : &none;
-}
-
-static void *guest_of(struct dv_call *call)
-{
-	return dv_svc(call)->guest->self;
-}
-
 static void not_here(struct dv_call *call)
 {
 	dv_call_fail(call, DV_UNIMPLEMENTED, "unknown method %s",
@@ -179,10 +166,12 @@ static void m_start(struct dv_call *call)
 {
 	struct dv_err err = DV_ERR_INIT;
 
-	if (!ops(call)->start)
+	if (!dv_svc_ops(call)->start)
 		not_here(call);
 	else
-		finish(call, ops(call)->start(guest_of(call), call->req, &err),
+		finish(call,
+		       dv_svc_ops(call)->start(dv_svc_guest(call), call->req,
+					       &err),
 		       &err);
 }
 
@@ -202,34 +191,55 @@ static void m_pause(struct dv_call *call)
 {
 	struct dv_err err = DV_ERR_INIT;
 
-	if (!ops(call)->pause)
+	if (!dv_svc_ops(call)->pause)
 		not_here(call);
 	else
-		finish(call, ops(call)->pause(guest_of(call), &err), &err);
+		finish(call, dv_svc_ops(call)->pause(dv_svc_guest(call), &err),
+		       &err);
 }
 
 static void m_resume(struct dv_call *call)
 {
 	struct dv_err err = DV_ERR_INIT;
 
-	if (!ops(call)->resume)
+	if (!dv_svc_ops(call)->resume)
 		not_here(call);
 	else
-		finish(call, ops(call)->resume(guest_of(call), &err), &err);
+		finish(call, dv_svc_ops(call)->resume(dv_svc_guest(call), &err),
+		       &err);
 }
 
 static void m_restart(struct dv_call *call)
 {
-	if (!ops(call)->restart)
+	if (!dv_svc_ops(call)->restart)
 		not_here(call);
 	else
-		ops(call)->restart(guest_of(call), call);
+		dv_svc_ops(call)->restart(dv_svc_guest(call), call);
 }
 
 /* ---- streams ---------------------------------------------------------- */
 
+/*
+ * The stream of a call that is answered as soon as it is under way. Returns its
+ * descriptor, or < 0: the call is over.
+ */
+static int open_stream(struct dv_call *call, uint64_t conn,
+		       struct dv_svc_flow **flowp, struct dv_flow_cb *cb)
+{
+	struct dv_err err = DV_ERR_INIT;
+	int fd = dv_svc_stream(call, conn, 0, &err);
+
+	if (fd < 0) {
+		fail(call, &err);
+		return fd;
+	}
+	*flowp = dv_svc_flow(call, true, fail, cb);
+	return *flowp ? fd : dv_close(fd);
+}
+
 static void m_kmsg(struct dv_call *call)
 {
+	const struct dv_guest_ops *o = dv_svc_ops(call);
 	const dv_diag_KmsgRequest *rq = call->req;
 	dv_KmsgRequest to = { .follow = rq->follow };
 	struct dv_err err = DV_ERR_INIT;
@@ -237,24 +247,18 @@ static void m_kmsg(struct dv_call *call)
 	struct dv_flow_cb cb;
 	int fd;
 
-	if (!ops(call)->kmsg) {
+	if (!o->kmsg) {
 		not_here(call);
 		return;
 	}
-	fd = dv_svc_stream(call, rq->conn, 0, &err);
-	if (fd < 0) {
-		fail(call, &err);
-		return;
-	}
-	flow = dv_svc_flow(call, true, fail, &cb);
-	if (!flow)
-		dv_close(fd);
-	else if (ops(call)->kmsg(guest_of(call), &to, fd, &cb, &err) < 0)
+	fd = open_stream(call, rq->conn, &flow, &cb);
+	if (fd >= 0 && o->kmsg(dv_svc_guest(call), &to, fd, &cb, &err) < 0)
 		dv_svc_flow_refused(flow, &err);
 }
 
 static void m_read_file(struct dv_call *call)
 {
+	const struct dv_guest_ops *o = dv_svc_ops(call);
 	const dv_diag_FileRequest *rq = call->req;
 	dv_ReadFileRequest to = { .path = rq->file_path, .follow = rq->follow };
 	struct dv_err err = DV_ERR_INIT;
@@ -262,19 +266,12 @@ static void m_read_file(struct dv_call *call)
 	struct dv_flow_cb cb;
 	int fd;
 
-	if (!ops(call)->read_file) {
+	if (!o->read_file) {
 		not_here(call);
 		return;
 	}
-	fd = dv_svc_stream(call, rq->conn, 0, &err);
-	if (fd < 0) {
-		fail(call, &err);
-		return;
-	}
-	flow = dv_svc_flow(call, true, fail, &cb);
-	if (!flow)
-		dv_close(fd);
-	else if (ops(call)->read_file(guest_of(call), &to, fd, &cb, &err) < 0)
+	fd = open_stream(call, rq->conn, &flow, &cb);
+	if (fd >= 0 && o->read_file(dv_svc_guest(call), &to, fd, &cb, &err) < 0)
 		dv_svc_flow_refused(flow, &err);
 }
 
@@ -299,9 +296,10 @@ static void m_saved_state(struct dv_call *call)
 	};
 	struct dv_err err = DV_ERR_INIT;
 
-	if (!ops(call)->saved_state)
+	if (!dv_svc_ops(call)->saved_state)
 		not_here(call);
-	else if (ops(call)->saved_state(guest_of(call), &buf, &err) < 0)
+	else if (dv_svc_ops(call)->saved_state(dv_svc_guest(call), &buf, &err) <
+		 0)
 		fail(call, &err);
 	else
 		dv_call_reply(call, &reply);
@@ -316,10 +314,10 @@ static void m_mem_profile(struct dv_call *call)
 	};
 	struct dv_err err = DV_ERR_INIT;
 
-	if (!ops(call)->mem_profile)
+	if (!dv_svc_ops(call)->mem_profile)
 		not_here(call);
-	else if (ops(call)->mem_profile(guest_of(call), rq->pid, &buf, &err) <
-		 0)
+	else if (dv_svc_ops(call)->mem_profile(dv_svc_guest(call), rq->pid,
+					       &buf, &err) < 0)
 		fail(call, &err);
 	else
 		dv_call_reply(call, &reply);
@@ -334,7 +332,8 @@ static int count_interfaces(struct dv_call *call, struct dv_err *err)
 	bool running;
 	int n = 0, r;
 
-	r = ops(call)->capture_query(guest_of(call), &names, &running, err);
+	r = dv_svc_ops(call)->capture_query(dv_svc_guest(call), &names,
+					    &running, err);
 	if (r < 0)
 		return r;
 	for (size_t at = 0; at < names.len; at += strlen(names.data + at) + 1)
@@ -362,8 +361,8 @@ static int capture_start(struct dv_call *call,
 		dv_close(outs[--n]);
 	if (r < 0)
 		return r;
-	return ops(call)->capture_start(guest_of(call), rq->snaplen, outs, n,
-					NULL, 0, err);
+	return dv_svc_ops(call)->capture_start(dv_svc_guest(call), rq->snaplen,
+					       outs, n, NULL, 0, err);
 }
 
 static int capture(struct dv_call *call, uint32_t *n_streamsp,
@@ -385,7 +384,7 @@ static int capture(struct dv_call *call, uint32_t *n_streamsp,
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "missing start operation parameters");
 	case dv_diag_NetworkPacketCaptureRequest_Operation_STOP:
-		return ops(call)->capture_stop(guest_of(call), err);
+		return dv_svc_ops(call)->capture_stop(dv_svc_guest(call), err);
 	default:
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "unsupported request type %d",
@@ -397,7 +396,7 @@ static void m_capture(struct dv_call *call)
 {
 	dv_diag_NetworkPacketCaptureResponse reply = { 0 };
 	struct dv_err err = DV_ERR_INIT;
-	const struct dv_guest_ops *o = ops(call);
+	const struct dv_guest_ops *o = dv_svc_ops(call);
 
 	if (!o->capture_query || !o->capture_start || !o->capture_stop)
 		not_here(call);

@@ -266,19 +266,6 @@ static void m_attach(struct dv_call *call)
 
 /* ---- what only a guest has -------------------------------------------- */
 
-static const struct dv_guest_ops *ops(struct dv_call *call)
-{
-	static const struct dv_guest_ops none;
-	const struct dv_guest *guest = dv_svc(call)->guest;
-
-	return guest ? guest->ops : &none;
-}
-
-static void *guest_of(struct dv_call *call)
-{
-	return dv_svc(call)->guest->self;
-}
-
 static void not_here(struct dv_call *call)
 {
 	dv_call_fail(call, DV_UNIMPLEMENTED, "%s belongs to a guest's agent",
@@ -295,7 +282,7 @@ static void not_here(struct dv_call *call)
 		struct dv_flow_cb cb;                                          \
 		int fd;                                                        \
                                                                                \
-		if (!ops(call)->op) {                                          \
+		if (!dv_svc_ops(call)->op) {                                   \
 			not_here(call);                                        \
 			return;                                                \
 		}                                                              \
@@ -307,7 +294,8 @@ static void not_here(struct dv_call *call)
 		flow = dv_svc_flow(call, false, dv_call_fail_err, &cb);        \
 		if (!flow)                                                     \
 			dv_close(fd);                                          \
-		else if (ops(call)->op(guest_of(call), rq, fd, &cb, &err) < 0) \
+		else if (dv_svc_ops(call)->op(dv_svc_guest(call), rq, fd, &cb, \
+					      &err) < 0)                       \
 			dv_svc_flow_refused(flow, &err);                       \
 	}
 
@@ -334,11 +322,11 @@ static void m_saved_state(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 	int r;
 
-	if (!ops(call)->saved_state) {
+	if (!dv_svc_ops(call)->saved_state) {
 		not_here(call);
 		return;
 	}
-	r = ops(call)->saved_state(guest_of(call), &buf, &err);
+	r = dv_svc_ops(call)->saved_state(dv_svc_guest(call), &buf, &err);
 	send_document(call, r, &buf, rq->conn, rq->fd, &err);
 }
 
@@ -349,11 +337,12 @@ static void m_mem_profile(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 	int r;
 
-	if (!ops(call)->mem_profile) {
+	if (!dv_svc_ops(call)->mem_profile) {
 		not_here(call);
 		return;
 	}
-	r = ops(call)->mem_profile(guest_of(call), rq->pid, &buf, &err);
+	r = dv_svc_ops(call)->mem_profile(dv_svc_guest(call), rq->pid, &buf,
+					  &err);
 	send_document(call, r, &buf, rq->conn, rq->fd, &err);
 }
 
@@ -364,12 +353,12 @@ static void m_capture_query(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 	dv_autofree char **list = NULL;
 
-	if (!ops(call)->capture_query) {
+	if (!dv_svc_ops(call)->capture_query) {
 		not_here(call);
 		return;
 	}
-	if (ops(call)->capture_query(guest_of(call), &names, &reply.running,
-				     &err) < 0) {
+	if (dv_svc_ops(call)->capture_query(dv_svc_guest(call), &names,
+					    &reply.running, &err) < 0) {
 		dv_call_fail_err(call, &err);
 		return;
 	}
@@ -389,16 +378,16 @@ static void m_capture_start(struct dv_call *call)
 	size_t n = 0;
 	int r = 0;
 
-	if (!ops(call)->capture_start || !outs) {
+	if (!dv_svc_ops(call)->capture_start || !outs) {
 		not_here(call);
 		return;
 	}
 	for (; n < rq->conns_count && r >= 0; n += r >= 0)
 		r = outs[n] = dv_svc_stream(call, rq->conns[n], 0, &err);
 	if (r >= 0) {
-		r = ops(call)->capture_start(guest_of(call), rq->snaplen, outs,
-					     n, rq->interfaces,
-					     rq->interfaces_count, &err);
+		r = dv_svc_ops(call)->capture_start(
+			dv_svc_guest(call), rq->snaplen, outs, n,
+			rq->interfaces, rq->interfaces_count, &err);
 		finish(call, r, &err);
 		return;
 	}
@@ -407,16 +396,17 @@ static void m_capture_start(struct dv_call *call)
 	dv_call_fail_err(call, &err);
 }
 
-#define SIMPLE(name, op)                                                  \
-	static void name(struct dv_call *call)                            \
-	{                                                                 \
-		struct dv_err err = DV_ERR_INIT;                          \
-                                                                          \
-		if (!ops(call)->op)                                       \
-			not_here(call);                                   \
-		else                                                      \
-			finish(call, ops(call)->op(guest_of(call), &err), \
-			       &err);                                     \
+#define SIMPLE(name, op)                                                       \
+	static void name(struct dv_call *call)                                 \
+	{                                                                      \
+		struct dv_err err = DV_ERR_INIT;                               \
+                                                                               \
+		if (!dv_svc_ops(call)->op)                                     \
+			not_here(call);                                        \
+		else                                                           \
+			finish(call,                                           \
+			       dv_svc_ops(call)->op(dv_svc_guest(call), &err), \
+			       &err);                                          \
 	}
 
 SIMPLE(m_capture_stop, capture_stop)
@@ -427,10 +417,12 @@ static void m_start(struct dv_call *call)
 {
 	struct dv_err err = DV_ERR_INIT;
 
-	if (!ops(call)->start)
+	if (!dv_svc_ops(call)->start)
 		not_here(call);
 	else
-		finish(call, ops(call)->start(guest_of(call), call->req, &err),
+		finish(call,
+		       dv_svc_ops(call)->start(dv_svc_guest(call), call->req,
+					       &err),
 		       &err);
 }
 
@@ -440,7 +432,7 @@ static void m_crash(struct dv_call *call)
 	const struct dv_guest *guest = dv_svc(call)->guest;
 	int32_t pid = rq->pid;
 
-	if (!ops(call)->crash) {
+	if (!dv_svc_ops(call)->crash) {
 		not_here(call);
 		return;
 	}
@@ -457,10 +449,10 @@ static void m_crash(struct dv_call *call)
 
 static void m_restart(struct dv_call *call)
 {
-	if (!ops(call)->restart)
+	if (!dv_svc_ops(call)->restart)
 		not_here(call);
 	else
-		ops(call)->restart(guest_of(call), call);
+		dv_svc_ops(call)->restart(dv_svc_guest(call), call);
 }
 
 /* ---- the table -------------------------------------------------------- */

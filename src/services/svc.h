@@ -20,6 +20,20 @@ static inline struct dv_sandbox_svc *dv_svc(const struct dv_call *call)
 	return call->ctx;
 }
 
+/* What the guest can do; without a guest nothing. */
+static inline const struct dv_guest_ops *dv_svc_ops(const struct dv_call *call)
+{
+	static const struct dv_guest_ops none;
+	const struct dv_guest *guest = dv_svc(call)->guest;
+
+	return guest ? guest->ops : &none;
+}
+
+static inline void *dv_svc_guest(const struct dv_call *call)
+{
+	return dv_svc(call)->guest->self;
+}
+
 /* How a service says that it failed; dv_call_fail_err() is one. */
 typedef void dv_svc_fail_fn(struct dv_call *call, const struct dv_err *err);
 

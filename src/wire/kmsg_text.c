@@ -9,6 +9,7 @@
 
 #include "base/def.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "wire/kmsg.h"
 
 #define USEC_PER_SEC 1000000
@@ -33,19 +34,12 @@ static const char *const level_names[] = {
  */
 static size_t shown_len(const uint8_t *p, size_t left)
 {
-	uint8_t c = p[0];
-	uint8_t low = c == 0xc2 || c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-	uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-	size_t len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	uint32_t cp;
+	size_t n = dv_utf8_next(p, left, &cp);
 
-	if (c < 0x80)
-		return (c >= 0x20 || c == '\t') && c != 0x7f;
-	if (c < 0xc2 || c > 0xf4 || left < len || p[1] < low || p[1] > high)
+	if (n == 0 || (cp < 0x20 && cp != '\t') || (cp >= 0x7f && cp <= 0x9f))
 		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
+	return n;
 }
 
 static void put_shown(struct dv_buf *out, const char *text, size_t len)

@@ -49,6 +49,3 @@ int dv_pb_size(const pb_msgdesc_t *fields, const void *msg, size_t *lenp,
  */
 int dv_pb_encode(const pb_msgdesc_t *fields, const void *msg,
 		 struct dv_buf *out, struct dv_err *err);
-
-/* True when it is UTF-8: no overlong form, surrogate, or number too large. */
-bool dv_utf8_ok(const void *text, size_t len);

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "base/def.h"
-#include "wire/pb.h"
+#include "base/utf8.h"
 
 enum { WT_VARINT = 0, WT_64 = 1, WT_LEN = 2, WT_32 = 5 };
 

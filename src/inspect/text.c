@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/utf8.h"
+#include "inspect/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -7,61 +7,9 @@
 
 #include "base/def.h"
 #include "base/fmt.h"
+#include "base/utf8.h"
 
-/* Second bytes are 0x80 to 0xbf, but after these a part of them is not used. */
-static bool second_ok(uint8_t first, uint8_t second)
-{
-	switch (first) {
-	case 0xe0:
-		return second >= 0xa0; /* shorter forms exist below */
-	case 0xed:
-		return second <= 0x9f; /* surrogates above */
-	case 0xf0:
-		return second >= 0x90;
-	case 0xf4:
-		return second <= 0x8f; /* beyond U+10FFFF above */
-	default:
-		return true;
-	}
-}
-
-size_t dv_utf8_next(const char *p, size_t left, uint32_t *cpp)
-{
-	const uint8_t *b = (const uint8_t *)p;
-	size_t len;
-
-	*cpp = b[0];
-	if (b[0] < 0x80)
-		return 1;
-	if (b[0] < 0xc2 || b[0] > 0xf4)
-		return 0;
-	len = b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : 4;
-	if (left < len || !second_ok(b[0], b[1]))
-		return 0;
-	*cpp = b[0] & (0xffU >> (len + 1));
-	for (size_t i = 1; i < len; i++) {
-		if ((b[i] & 0xc0) != 0x80)
-			return 0;
-		*cpp = *cpp << 6 | (b[i] & 0x3fU);
-	}
-	return len;
-}
-
-bool dv_utf8_valid(const char *s, size_t len)
-{
-	while (len > 0) {
-		uint32_t cp;
-		size_t n = dv_utf8_next(s, len, &cp);
-
-		if (n == 0)
-			return false;
-		s += n;
-		len -= n;
-	}
-	return true;
-}
-
-void dv_utf8_put(struct dv_buf *out, const char *s, size_t len)
+void dv_text_put(struct dv_buf *out, const char *s, size_t len)
 {
 	while (len > 0) {
 		uint32_t cp;
@@ -77,7 +25,7 @@ void dv_utf8_put(struct dv_buf *out, const char *s, size_t len)
 	}
 }
 
-bool dv_utf8_hidden(uint32_t cp)
+bool dv_text_hidden(uint32_t cp)
 {
 	return cp < 0x20 || (cp >= 0x7f && cp <= 0xa0) || cp == 0xad ||
 	       (cp >= 0x200b && cp <= 0x200f) ||
@@ -109,7 +57,7 @@ static void put_escaped(struct dv_buf *out, uint32_t cp)
 	}
 }
 
-void dv_utf8_put_quoted(struct dv_buf *out, const char *s, size_t len)
+void dv_text_put_quoted(struct dv_buf *out, const char *s, size_t len)
 {
 	dv_buf_putc(out, '"');
 	while (len > 0) {
@@ -119,7 +67,7 @@ void dv_utf8_put_quoted(struct dv_buf *out, const char *s, size_t len)
 		if (n == 0) { /* no node holds such text, but be safe */
 			n = 1;
 			dv_buf_puts(out, "\xef\xbf\xbd");
-		} else if (cp == '"' || cp == '\\' || dv_utf8_hidden(cp)) {
+		} else if (cp == '"' || cp == '\\' || dv_text_hidden(cp)) {
 			put_escaped(out, cp);
 		} else {
 			dv_buf_put(out, s, n);
