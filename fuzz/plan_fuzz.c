@@ -20,6 +20,26 @@ static void strings(char *const *list, pb_size_t n, size_t size)
 		dv_assert(list[i] && strlen(list[i]) <= size);
 }
 
+static void filter(const pb_bytes_array_t *f)
+{
+	dv_assert(!f || (f->size > 0 && f->size % 8 == 0 &&
+			 f->size / 8 <= DV_PLAN_INSNS_MAX));
+}
+
+static void landlock(const dv_Landlock *ll)
+{
+	dv_assert(ll->handled_fs || ll->handled_net || ll->scoped);
+	dv_assert(ll->paths_count <= DV_PLAN_RULES_MAX);
+	for (pb_size_t i = 0; i < ll->paths_count; i++) {
+		dv_assert(ll->paths[i].path && ll->paths[i].path[0] == '/');
+		dv_assert(ll->paths[i].access);
+		dv_assert(!(ll->paths[i].access & ~ll->handled_fs));
+	}
+	dv_assert(ll->ports_count <= DV_PLAN_RULES_MAX);
+	for (pb_size_t i = 0; i < ll->ports_count; i++)
+		dv_assert(ll->ports[i].port <= UINT16_MAX);
+}
+
 static void process(const dv_Process *p, size_t size)
 {
 	dv_assert(p->argv_count > 0);
@@ -33,9 +53,12 @@ static void process(const dv_Process *p, size_t size)
 			dv_assert(p->fds[k].target != p->fds[i].target);
 	}
 	dv_assert(p->rlimits_count <= DV_PLAN_RLIMITS_MAX);
-	dv_assert(!p->seccomp ||
-		  (p->seccomp->size > 0 && p->seccomp->size % 8 == 0 &&
-		   p->seccomp->size / 8 <= DV_PLAN_INSNS_MAX));
+	filter(p->seccomp);
+	filter(p->seccomp_more);
+	if (p->has_landlock) {
+		dv_assert(p->no_new_privs);
+		landlock(&p->landlock);
+	}
 }
 
 static void isolation(const dv_Isolation *iso, size_t size)

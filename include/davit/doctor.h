@@ -37,7 +37,7 @@ DV_API int dv_doctor(void (*fn)(void *arg, const struct dv_check *check),
 /*
  * Explain a failed start: run the checks that belong to err->step, and set the
  * hint from the first that did not pass. An error that has a hint is left
- * alone.
+ * alone, but for one of making namespaces: a look at the machine tells more.
  */
 DV_API void dv_doctor_explain(struct dv_err *err);
 

@@ -206,7 +206,7 @@ DV_API enum dv_state dv_run_state(const struct dv_run *run);
 /* The command's pid in the caller's pid namespace, and its pidfd (borrowed). */
 DV_API pid_t dv_run_pid(const struct dv_run *run);
 DV_API int dv_run_pidfd(const struct dv_run *run);
-/* The init of the sandbox. */
+/* The init of the sandbox; 0 where best effort goes without namespaces. */
 DV_API pid_t dv_run_init_pid(const struct dv_run *run);
 /* The library's end of a pipe (0: write it; 1, 2: read), or for 0 of a pty its
  * master. Owned by the caller from then on; -ENOENT when there is none. */

@@ -7,13 +7,15 @@
  *   session		    before anything can block or be signalled
  *   terminal, descriptors  the pty is opened with the init's rights and given
  *			    to the user; before a limit on descriptors holds
+ *   landlock rules	    their paths are opened before rights are given up
  *   limits, nice, umask    raising a limit needs privilege
  *   bounding set	    needs CAP_SETPCAP
  *   groups, gid, uid	    need CAP_SETGID and CAP_SETUID; KEEPCAPS keeps the
  *			    permitted set over the change of uid
  *   capabilities	    inheritable before ambient, which needs it
  *   working directory	    as the user: it must be able to enter it
- *   no_new_privs, seccomp  last: the filter need not allow any of the above
+ *   no_new_privs, then	    last: neither rules nor filters need to allow any
+ *   landlock, seccomp	    of the above
  *   lookup and exec	    as the user, in the new root
  *
  * PR_SET_PDEATHSIG is cleared by every change of ids, so it follows them.
@@ -36,6 +38,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "engine/landlock.h"
 #include "engine/plan.h"
 #include "engine/pty.h"
 #include "engine/sys.h"
@@ -334,27 +337,46 @@ static int enter_cwd(const dv_Process *p, struct dv_err *err)
 	return dv_err_sys(err, e, "enter working directory %s", p->cwd);
 }
 
-static int set_seccomp(const dv_Process *p, struct dv_err *err)
+static int load_filter(pb_bytes_array_t *bpf, struct dv_err *err)
 {
-	if (p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return dv_err_sys(err, errno, "set no_new_privs");
-	if (!p->seccomp)
+	if (!bpf)
 		return 0;
 	struct sock_fprog prog = {
-		.len = (unsigned short)(p->seccomp->size /
-					sizeof(struct sock_filter)),
-		.filter = (void *)p->seccomp->bytes,
+		.len = (unsigned short)(bpf->size / sizeof(struct sock_filter)),
+		.filter = (void *)bpf->bytes,
 	};
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
 		return dv_err_sys(err, errno, "load seccomp filter");
 	return 0;
 }
 
-static int set_death_signal(const dv_Process *p, struct dv_err *err)
+/* The small filter first: the other one may forbid to load more. */
+static int set_seccomp(const dv_Process *p, int landlock, struct dv_err *err)
 {
-	if (p->death_signal &&
-	    prctl(PR_SET_PDEATHSIG, p->death_signal, 0, 0, 0) < 0)
+	int r = 0;
+
+	if (p->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return dv_err_sys(err, errno, "set no_new_privs");
+	if (landlock >= 0)
+		r = dv_landlock_enforce(landlock, err);
+	if (r == 0)
+		r = load_filter(p->seccomp_more, err);
+	if (r == 0)
+		r = load_filter(p->seccomp, err);
+	return r;
+}
+
+/* A parent that is gone already sends nothing any more. */
+static int set_death_signal(const struct dv_launch *l, struct dv_err *err)
+{
+	const dv_Process *p = l->process;
+
+	if (!p->death_signal)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, p->death_signal, 0, 0, 0) < 0)
 		return dv_err_sys(err, errno, "set parent-death signal");
+	if (l->parent && getppid() != l->parent)
+		dv_child_end(125);
 	return 0;
 }
 
@@ -442,11 +464,16 @@ static int exec_command(const struct dv_launch *l, struct dv_err *err)
 static int follow_plan(struct dv_launch *l, struct dv_err *err)
 {
 	const dv_Process *p = l->process;
-	int r;
+	int landlock = -1, r;
 
 	r = start_session(p, err);
 	if (r == 0)
 		r = set_fds(l, err);
+	if (r == 0 && p->has_landlock) {
+		landlock = r = dv_landlock_prepare(&p->landlock, err);
+		dv_err_step(err, r, DV_STEP_ROOT);
+		r = dv_min(r, 0);
+	}
 	if (r == 0)
 		r = set_limits(p, err);
 	dv_err_step(err, r, DV_STEP_PROCESS);
@@ -457,9 +484,10 @@ static int follow_plan(struct dv_launch *l, struct dv_err *err)
 	if (r == 0)
 		r = dv_err_step(err, enter_cwd(p, err), DV_STEP_CWD);
 	if (r == 0)
-		r = dv_err_step(err, set_death_signal(p, err), DV_STEP_PROCESS);
+		r = dv_err_step(err, set_death_signal(l, err), DV_STEP_PROCESS);
 	if (r == 0)
-		r = dv_err_step(err, set_seccomp(p, err), DV_STEP_SECCOMP);
+		r = dv_err_step(err, set_seccomp(p, landlock, err),
+				DV_STEP_SECCOMP);
 	dv_ctl_mark(l->ctl, "main: seccomp");
 	return r;
 }

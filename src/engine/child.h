@@ -7,6 +7,7 @@
  * exec happens, err_fd closes without a byte.
  */
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "davit/err.h"
 #include "engine/ctl.h"
@@ -21,6 +22,9 @@ struct dv_launch {
 	size_t n_fds;
 	int err_fd;
 	int sock; /* the pty's master goes there */
+	/* Who must be our parent when a death signal is set; 0: nobody is, as
+	 * seen from another pid namespace. */
+	pid_t parent;
 	struct dv_ctl *ctl;
 };
 

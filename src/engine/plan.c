@@ -274,17 +274,64 @@ dv_Mount *dv_plan_mount(struct dv_plan *plan, dv_MountKind kind,
 	return &a[iso->mounts_count - 1];
 }
 
-void dv_plan_seccomp(struct dv_plan *plan, const void *insns, size_t len)
+static pb_bytes_array_t *filter(struct dv_plan *plan, const void *insns,
+				size_t len)
 {
-	dv_Process *p = process(plan);
+	pb_bytes_array_t *copy;
 
 	if (len > (size_t)DV_PLAN_INSNS_MAX * sizeof(struct sock_filter)) {
 		plan->status = -E2BIG;
-		return;
+		return NULL;
 	}
-	p->seccomp = dv_plan_alloc(plan, PB_BYTES_ARRAY_T_ALLOCSIZE(len));
-	if (!p->seccomp)
+	copy = dv_plan_alloc(plan, PB_BYTES_ARRAY_T_ALLOCSIZE(len));
+	if (!copy)
+		return NULL;
+	memcpy(copy->bytes, insns, len);
+	copy->size = (pb_size_t)len;
+	return copy;
+}
+
+void dv_plan_seccomp(struct dv_plan *plan, const void *insns, size_t len)
+{
+	process(plan)->seccomp = filter(plan, insns, len);
+}
+
+void dv_plan_seccomp_more(struct dv_plan *plan, const void *insns, size_t len)
+{
+	process(plan)->seccomp_more = filter(plan, insns, len);
+}
+
+static dv_Landlock *landlock(struct dv_plan *plan)
+{
+	dv_Process *p = process(plan);
+
+	p->has_landlock = true;
+	return &p->landlock;
+}
+
+void dv_plan_landlock_path(struct dv_plan *plan, const char *path,
+			   uint64_t access, bool optional)
+{
+	dv_Landlock *ll = landlock(plan);
+	char *copy = dv_plan_strdup(plan, path);
+	dv_LandlockPath *a = copy ? grow(plan, ll->paths, &ll->paths_count,
+					 sizeof(*a), DV_PLAN_RULES_MAX)
+				  : NULL;
+
+	if (!a)
 		return;
-	memcpy(p->seccomp->bytes, insns, len);
-	p->seccomp->size = (pb_size_t)len;
+	ll->paths = a;
+	a[ll->paths_count - 1] = (dv_LandlockPath){ copy, access, optional };
+}
+
+void dv_plan_landlock_port(struct dv_plan *plan, uint32_t port, uint64_t access)
+{
+	dv_Landlock *ll = landlock(plan);
+	dv_LandlockPort *a = grow(plan, ll->ports, &ll->ports_count, sizeof(*a),
+				  DV_PLAN_RULES_MAX);
+
+	if (!a)
+		return;
+	ll->ports = a;
+	a[ll->ports_count - 1] = (dv_LandlockPort){ port, access };
 }

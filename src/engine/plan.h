@@ -61,6 +61,13 @@ void dv_plan_readonly(struct dv_plan *plan, const char *path);
 dv_Mount *dv_plan_mount(struct dv_plan *plan, dv_MountKind kind,
 			const char *source, const char *target, uint32_t flags);
 void dv_plan_seccomp(struct dv_plan *plan, const void *insns, size_t len);
+/* A second filter beside that one. */
+void dv_plan_seccomp_more(struct dv_plan *plan, const void *insns, size_t len);
+/* Rules of the process's Landlock, as they are; see engine/landlock.h. */
+void dv_plan_landlock_path(struct dv_plan *plan, const char *path,
+			   uint64_t access, bool optional);
+void dv_plan_landlock_port(struct dv_plan *plan, uint32_t port,
+			   uint64_t access);
 
 /*
  * Check a plan that may come from anywhere: counts, paths, descriptor numbers
@@ -80,4 +87,5 @@ enum {
 	DV_PLAN_IDMAPS_MAX = 340, /* the kernel's */
 	DV_PLAN_INSNS_MAX = 4096, /* BPF_MAXINSNS */
 	DV_PLAN_RLIMITS_MAX = 16,
+	DV_PLAN_RULES_MAX = 4096, /* a big /etc has some hundred entries */
 };

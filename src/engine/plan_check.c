@@ -49,6 +49,41 @@ static int check_fds(const dv_Process *p, size_t n_fds, struct dv_err *err)
 	return 0;
 }
 
+static int check_filter(const pb_bytes_array_t *f, struct dv_err *err)
+{
+	if (f && (f->size == 0 || f->size % sizeof(struct sock_filter) != 0 ||
+		  f->size / sizeof(struct sock_filter) > DV_PLAN_INSNS_MAX))
+		return bad(err, "size of the seccomp filter");
+	return 0;
+}
+
+/* What the kernel would only call an invalid argument. */
+static int check_landlock(const dv_Landlock *ll, struct dv_err *err)
+{
+	if (!ll->handled_fs && !ll->handled_net && !ll->scoped)
+		return bad(err, "landlock that restricts nothing");
+	if (ll->paths_count > DV_PLAN_RULES_MAX ||
+	    ll->ports_count > DV_PLAN_RULES_MAX)
+		return bad(err, "too many landlock rules");
+	for (pb_size_t i = 0; i < ll->paths_count; i++) {
+		const dv_LandlockPath *p = &ll->paths[i];
+
+		if (!absolute(p->path))
+			return bad(err, "landlock path is not absolute");
+		if (!p->access || (p->access & ~ll->handled_fs))
+			return bad(err, "landlock right that is not handled");
+	}
+	for (pb_size_t i = 0; i < ll->ports_count; i++) {
+		const dv_LandlockPort *p = &ll->ports[i];
+
+		if (p->port > UINT16_MAX)
+			return bad(err, "landlock port above 65535");
+		if (!p->access || (p->access & ~ll->handled_net))
+			return bad(err, "landlock right that is not handled");
+	}
+	return 0;
+}
+
 static int check_process(const dv_Process *p, size_t n_fds, struct dv_err *err)
 {
 	int r;
@@ -65,11 +100,15 @@ static int check_process(const dv_Process *p, size_t n_fds, struct dv_err *err)
 		return r;
 	if (p->rlimits_count > DV_PLAN_RLIMITS_MAX)
 		return bad(err, "too many resource limits");
-	if (p->seccomp &&
-	    (p->seccomp->size == 0 ||
-	     p->seccomp->size % sizeof(struct sock_filter) != 0 ||
-	     p->seccomp->size / sizeof(struct sock_filter) > DV_PLAN_INSNS_MAX))
-		return bad(err, "size of the seccomp filter");
+	r = check_filter(p->seccomp, err);
+	if (r == 0)
+		r = check_filter(p->seccomp_more, err);
+	if (r == 0 && p->has_landlock)
+		r = check_landlock(&p->landlock, err);
+	if (r < 0)
+		return r;
+	if (p->has_landlock && !p->no_new_privs)
+		return bad(err, "landlock without no_new_privs");
 	if (p->rows > UINT16_MAX || p->cols > UINT16_MAX)
 		return bad(err, "terminal size above 65535");
 	return 0;

@@ -28,6 +28,12 @@ static void good_plan(struct dv_plan *p)
 	dv_plan_mount(p, dv_MOUNT_CGROUP2, NULL, "/cg", 0);
 	dv_plan_mask(p, "/etc/shadow");
 	dv_plan_readonly(p, "/proc/sys");
+	p->msg.process.no_new_privs = true;
+	p->msg.process.landlock.handled_fs = 15;
+	p->msg.process.landlock.handled_net = 3;
+	dv_plan_landlock_path(p, "/usr", 5, false);
+	dv_plan_landlock_port(p, 443, 2);
+	dv_plan_seccomp_more(p, "12345678", 8);
 	p->msg.isolation.namespaces = dv_NS_PID | dv_NS_MOUNT;
 	p->msg.isolation.has_root = true;
 	p->msg.isolation.root.at = dv_plan_strdup(p, "/run/x");
@@ -42,6 +48,11 @@ static dv_Process *proc(struct dv_plan *p)
 static dv_Isolation *iso(struct dv_plan *p)
 {
 	return &p->msg.isolation;
+}
+
+static dv_Landlock *ll(struct dv_plan *p)
+{
+	return &p->msg.process.landlock;
 }
 
 /* clang-format off */
@@ -63,6 +74,19 @@ SPOIL(rlimit_count, proc(p)->rlimits_count = DV_PLAN_RLIMITS_MAX + 1)
 SPOIL(filter_empty, proc(p)->seccomp->size = 0)
 SPOIL(filter_odd, proc(p)->seccomp->size = 7)
 SPOIL(filter_big, proc(p)->seccomp->size = 8 * 4097)
+SPOIL(more_empty, proc(p)->seccomp_more->size = 0)
+SPOIL(more_odd, proc(p)->seccomp_more->size = 9)
+SPOIL(ll_nothing, memset(ll(p), 0, sizeof(*ll(p))))
+SPOIL(ll_privs, proc(p)->no_new_privs = false)
+SPOIL(ll_null, ll(p)->paths[0].path = NULL)
+SPOIL(ll_relative, ll(p)->paths[0].path[0] = 'u')
+SPOIL(ll_unhandled, ll(p)->paths[0].access = 16)
+SPOIL(ll_no_right, ll(p)->paths[0].access = 0)
+SPOIL(ll_port, ll(p)->ports[0].port = 65536)
+SPOIL(ll_port_right, ll(p)->ports[0].access = 4)
+SPOIL(ll_port_none, ll(p)->ports[0].access = 0)
+SPOIL(ll_paths, ll(p)->paths_count = DV_PLAN_RULES_MAX + 1)
+SPOIL(ll_ports, ll(p)->ports_count = DV_PLAN_RULES_MAX + 1)
 SPOIL(rows, proc(p)->rows = 65536)
 SPOIL(cols, proc(p)->cols = UINT32_MAX)
 SPOIL(no_pid_ns, iso(p)->namespaces = dv_NS_MOUNT)
@@ -103,6 +127,19 @@ static const struct {
 	{ filter_empty, "seccomp" },
 	{ filter_odd, "seccomp" },
 	{ filter_big, "seccomp" },
+	{ more_empty, "seccomp" },
+	{ more_odd, "seccomp" },
+	{ ll_nothing, "restricts nothing" },
+	{ ll_privs, "no_new_privs" },
+	{ ll_null, "landlock path" },
+	{ ll_relative, "landlock path" },
+	{ ll_unhandled, "not handled" },
+	{ ll_no_right, "not handled" },
+	{ ll_port, "port above" },
+	{ ll_port_right, "not handled" },
+	{ ll_port_none, "not handled" },
+	{ ll_paths, "too many landlock" },
+	{ ll_ports, "too many landlock" },
 	{ rows, "terminal size" },
 	{ cols, "terminal size" },
 	{ no_pid_ns, "pid namespace" },

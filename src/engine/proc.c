@@ -2,15 +2,15 @@
 /*
  * DOC: placing a process
  *
- * A plain child is one fork. A process of a sandbox takes two: only a process
- * that enters the user namespace first may enter the others, and a pid
- * namespace is entered by children alone. So a helper enters these two by
- * init's pidfd and forks the process with CLONE_PARENT, which makes it the
- * keeper's direct child. The helper lives for these two system calls only, and
- * like a vfork() it borrows the keeper's memory, while the keeper waits; its
- * exit signal is 0, so that it does not disturb a caller that waits for
- * children of its own. The process itself then enters the other namespaces;
- * the first one builds the root on its way.
+ * A plain child is one fork, or less, see clone_vm.h. A process of a sandbox
+ * takes two: only a process that enters the user namespace first may enter the
+ * others, and a pid namespace is entered by children alone. So a helper enters
+ * these two by init's pidfd and forks the process with CLONE_PARENT, which
+ * makes it the keeper's direct child. The helper lives for these two system
+ * calls only, and like a vfork() it borrows the keeper's memory, while the
+ * keeper waits; its exit signal is 0, so that it does not disturb a caller that
+ * waits for children of its own. The process itself then enters the other
+ * namespaces; the first one builds the root on its way.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,6 +24,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "engine/child.h"
+#include "engine/clone_vm.h"
 #include "engine/cpu.h"
 #include "engine/mounts.h"
 #include "engine/sandbox.h"
@@ -39,6 +40,7 @@ struct placing {
 	const struct dv_cgroup *cg;
 	int err[2], tty[2];
 	cpu_set_t cpus; /* where the process may run; empty: everywhere */
+	bool join_v2;   /* it was not cloned into its v2 group */
 };
 
 /* The namespaces that the helper enters; the process enters the rest. */
@@ -100,6 +102,12 @@ static void own_cgroup_view(struct placing *pl)
 /* v1 groups are joined by writing; what is executed afterwards is in them. */
 static void join_groups(struct placing *pl)
 {
+	int r = 0;
+
+	if (pl->join_v2)
+		r = dv_write_file(pl->cg->v2_fd, "cgroup.procs", "0", 1);
+	if (r < 0)
+		fail(pl, DV_STEP_CGROUP, -r, "join control group");
 	for (int i = 0; pl->cg && i < pl->cg->n_procs; i++)
 		if (dv_write(pl->cg->procs_fd[i], "0", 1) < 0)
 			fail(pl, DV_STEP_CGROUP, errno, "join control group");
@@ -218,16 +226,54 @@ static int prepare(struct placing *pl, struct dv_proc *proc,
 	return r;
 }
 
+static void run_child_fn(void *arg)
+{
+	run_child(arg);
+}
+
+/*
+ * May the child borrow our memory? Not when it becomes somebody else on the
+ * way: that user could stop it, and with it us, and the memory would not be
+ * dumpable afterwards.
+ */
+static bool may_borrow(const dv_Process *p)
+{
+	return DV_CLONE_VM && !p->has_ids && !p->has_caps &&
+	       !p->has_oom_score_adj && !p->has_landlock;
+}
+
+/*
+ * Where clone3() is filtered (its flags cannot be looked at), clone() is not:
+ * everything but the group can be had from it, and that is joined by writing.
+ */
+static pid_t clone_old(struct placing *pl, struct dv_proc *proc)
+{
+	pid_t pid;
+
+	pl->join_v2 = pl->cg && pl->cg->v2_fd >= 0;
+	pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD, NULL, &proc->pidfd, NULL,
+			     NULL);
+	return pid < 0 ? -errno : pid;
+}
+
 static int fork_plain(struct placing *pl, struct dv_proc *proc)
 {
 	struct clone_args args = {
 		.flags = CLONE_PIDFD,
 		.pidfd = (uintptr_t)&proc->pidfd,
 	};
+	dv_autofree char *stack = NULL;
 	pid_t pid;
 
 	into_group(&args, pl->cg);
-	pid = dv_sys_clone3(&args);
+	if (may_borrow(pl->launch.process))
+		stack = malloc(DV_CLONE_VM_STACK);
+	if (stack)
+		pid = dv_clone_vm(&args, run_child_fn, pl, stack);
+	else
+		pid = dv_sys_clone3(&args);
+	if (pid == -ENOSYS || pid == -EPERM)
+		pid = clone_old(pl, proc);
 	if (pid == 0)
 		run_child(pl);
 	proc->pid = pid > 0 ? pid : 0;
@@ -326,7 +372,10 @@ int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const struct dv_cgroup *cg, struct dv_err *err)
 {
 	struct placing pl = {
-		.launch = { .fds = fds, .n_fds = n_fds, .sock = -1 },
+		.launch = { .fds = fds,
+			    .n_fds = n_fds,
+			    .sock = -1,
+			    .parent = sb ? 0 : getpid() },
 		.sb = sb,
 		.cg = cg,
 		.err = { -1, -1 },

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <strings.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/def.h"
 #include "engine/cap_name.h"
 
 #define CAP_BIT(n) (UINT64_C(1) << (n))
@@ -31,4 +34,16 @@ uint64_t dv_caps_default(void)
 	       CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETUID) |
 	       CAP_BIT(CAP_SETPCAP) | CAP_BIT(CAP_NET_BIND_SERVICE) |
 	       CAP_BIT(CAP_SYS_CHROOT) | CAP_BIT(CAP_SETFCAP);
+}
+
+bool dv_caps_have(int cap)
+{
+	struct __user_cap_header_struct hdr = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = { { 0 } };
+
+	if (cap < 0 || cap > 63 || syscall(SYS_capget, &hdr, data) < 0)
+		return false;
+	return data[cap / 32].effective & DV_BIT(cap % 32);
 }

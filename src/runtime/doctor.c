@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/fmt.h"
 #include "engine/cgroup.h"
+#include "engine/landlock.h"
 #include "runtime/dirs.h"
 #include "runtime/doctor.h"
 #include "runtime/doctor_sys.h"
@@ -211,15 +212,34 @@ static void check_seccomp(const struct facts *f DV_UNUSED, struct dv_check *c)
 
 static void check_landlock(const struct facts *f DV_UNUSED, struct dv_check *c)
 {
-	int abi = dv_doctor_landlock();
+	static const struct {
+		int abi;
+		const char *brings;
+	} versions[] = {
+		{ 3, "truncation" },
+		{ 4, "TCP" },
+		{ 5, "device controls" },
+		{ 6, "signals" },
+	};
+	int abi = dv_landlock_abi();
+	size_t len;
 
-	if (abi > 0) {
-		result(c, DV_CHECK_PASS, "ABI %d", abi);
+	if (abi < 0) {
+		result(c, DV_CHECK_WARN, "not available: %s",
+		       dv_errno_text(-abi));
+		fix(c, "not needed where namespaces work; else boot with "
+		       "lsm=landlock,...");
 		return;
 	}
-	result(c, DV_CHECK_WARN, "not available: %s", dv_errno_text(-abi));
-	fix(c, "not needed where namespaces work; else boot with "
-	       "lsm=landlock,...");
+	result(c, DV_CHECK_PASS, "ABI %d, for --best-effort without namespaces",
+	       abi);
+	for (size_t i = 0; i < DV_ARRAY_LEN(versions); i++) {
+		if (abi >= versions[i].abi)
+			continue;
+		len = strlen(c->text);
+		dv_fmt(c->text + len, sizeof(c->text) - len, "; no %s",
+		       versions[i].brings);
+	}
 }
 
 /* The longest existing part of @path decides whether the rest can be made. */
@@ -391,6 +411,19 @@ int dv_doctor(void (*fn)(void *arg, const struct dv_check *check), void *arg)
 	return failed;
 }
 
+/* Where namespaces are what failed, there is another way. */
+static void hint_landlock(struct dv_err *err)
+{
+	size_t len = strlen(err->hint);
+	bool spaces = err->step == DV_STEP_SPAWN ||
+		      err->step == DV_STEP_IDMAP || err->step == DV_STEP_NET ||
+		      err->step == DV_STEP_ROOT || err->step == DV_STEP_MOUNT;
+
+	if (spaces && len && dv_landlock_abi() > 0)
+		dv_fmt(err->hint + len, sizeof(err->hint) - len,
+		       "; or --best-effort (Landlock)");
+}
+
 void dv_doctor_explain(struct dv_err *err)
 {
 	struct facts f;
@@ -399,7 +432,9 @@ void dv_doctor_explain(struct dv_err *err)
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(checks); i++)
 		any |= err->step == (int)checks[i].explains;
-	if (!any || err->step == DV_STEP_NONE || err->hint[0])
+	/* What the kernel said about namespaces tells less than a look. */
+	if (!any || err->step == DV_STEP_NONE ||
+	    (err->hint[0] && err->step != DV_STEP_SPAWN))
 		return;
 	gather(&f);
 	for (size_t i = 0; i < DV_ARRAY_LEN(checks); i++) {
@@ -407,7 +442,9 @@ void dv_doctor_explain(struct dv_err *err)
 			continue;
 		one(&f, i, &c);
 		if (c.result != DV_CHECK_PASS) {
+			err->hint[0] = '\0';
 			dv_err_hint(err, "%s", c.fix);
+			hint_landlock(err);
 			return;
 		}
 	}

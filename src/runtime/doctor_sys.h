@@ -10,8 +10,6 @@
 int dv_doctor_missing_calls(char *out, size_t size);
 /* 0, or the errno that says why there are no seccomp filters. */
 int dv_doctor_seccomp(void);
-/* The version of landlock's ABI, or -errno. */
-int dv_doctor_landlock(void);
 /* Is there an executable of that name in PATH or the sbin directories? */
 bool dv_doctor_in_path(const char *name);
 /* Does the file give the caller a range of ids? */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,25 @@ static bool is_mapped(const dv_IdMap *maps, pb_size_t n, uint32_t id)
 	return false;
 }
 
+/* Without a user namespace they are those of the host. */
+static bool may_change_ids(void)
+{
+	return dv_caps_have(CAP_SETUID) && dv_caps_have(CAP_SETGID);
+}
+
+static int check_plain(const struct dv_user *user, struct dv_err *err)
+{
+	if (may_change_ids() ||
+	    (user->uid == geteuid() && user->gid == getegid()))
+		return 0;
+	return dv_err_step(err,
+			   dv_err_set(err, EPERM, DV_DENIED,
+				      "to become user %u:%u needs a user "
+				      "namespace",
+				      user->uid, user->gid),
+			   DV_STEP_CONFIG);
+}
+
 /* Only ids that the maps know can be had. */
 static int check_mapped(const dv_Isolation *iso, const struct dv_user *user,
 			struct dv_err *err)
@@ -170,10 +190,12 @@ static int plan_ids(struct dv_plan *plan, const struct dv_spec *spec, uid_t uid,
 		/* only for the home directory; no entry is no error */
 		(void)lookup(spec, "0", user, NULL);
 	if (r == 0)
-		r = check_mapped(&plan->msg.isolation, user, err);
+		r = plan->msg.has_isolation
+			    ? check_mapped(&plan->msg.isolation, user, err)
+			    : check_plain(user, err);
 	if (r < 0)
 		return r;
-	plan->msg.process.has_ids = true;
+	plan->msg.process.has_ids = plan->msg.has_isolation || may_change_ids();
 	ids->uid = user->uid;
 	ids->gid = user->gid;
 	ids->keep_groups = plan->msg.isolation.deny_setgroups;
@@ -189,6 +211,18 @@ static int plan_ids(struct dv_plan *plan, const struct dv_spec *spec, uid_t uid,
 }
 
 /*
+ * Outside a user namespace capabilities would be the host's: none. Nothing can
+ * be gained from the bounding set with no_new_privs, and only some may empty
+ * it.
+ */
+static void plan_no_caps(dv_Caps *caps)
+{
+	*caps = (dv_Caps){ 0 };
+	if (!dv_caps_have(CAP_SETPCAP))
+		caps->bounding = UINT64_MAX;
+}
+
+/*
  * Root gets the default set, another user none of it; what was added by name is
  * kept by either, for a user through the ambient set.
  */
@@ -200,6 +234,10 @@ static void plan_caps(struct dv_plan *plan, const struct dv_spec *spec)
 
 	set = (set & ~spec->cap_drop) | spec->cap_add;
 	plan->msg.process.has_caps = true;
+	if (!plan->msg.has_isolation) {
+		plan_no_caps(caps);
+		return;
+	}
 	caps->bounding = set;
 	caps->permitted = set;
 	caps->inheritable = root ? 0 : set;
@@ -228,7 +266,7 @@ static int plan_seccomp(struct dv_plan *plan, const struct dv_spec *spec,
 	r = dv_statedir(state, sizeof(state), NULL);
 	if (r == 0)
 		r = dv_path_join(cache, sizeof(cache), state, "seccomp");
-	r = dv_seccomp_profile(spec->seccomp, plan->msg.process.caps.bounding,
+	r = dv_seccomp_profile(spec->seccomp, plan->msg.process.caps.permitted,
 			       r == 0 ? cache : NULL, &bpf, err);
 	if (r < 0)
 		return dv_err_step(err, r, DV_STEP_CONFIG);

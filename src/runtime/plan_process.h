@@ -6,7 +6,9 @@
 #include "runtime/planner.h"
 
 /*
- * @uid, @gid: who the caller is inside, when the spec names nobody else.
+ * @uid, @gid: who the caller is inside, when the spec names nobody else. A plan
+ * without isolation gets no capability, and other ids only where the caller may
+ * change its own.
  * Returns 0 or -errno with @err filled.
  */
 int dv_plan_process(struct dv_planned *out, const struct dv_spec *spec,

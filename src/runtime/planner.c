@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "runtime/caps.h"
 #include "runtime/layout.h"
+#include "runtime/plan_landlock.h"
 #include "runtime/plan_process.h"
 #include "runtime/subid.h"
 #include "runtime/users.h"
@@ -193,6 +194,21 @@ static const char *home_of_caller(struct dv_user *user)
 	return user->home;
 }
 
+/* @cwd and @user are its memory. */
+static struct dv_layout layout_of_caller(const struct dv_spec *spec,
+					 const char *rundir, char cwd[PATH_MAX],
+					 struct dv_user *user)
+{
+	return (struct dv_layout){
+		.cwd = getcwd(cwd, PATH_MAX),
+		.rundir = rundir,
+		.home = home_of_caller(user),
+		.workdir = spec->workdir,
+		.map_groups = geteuid() == 0,
+		.own_net = spec->net == DV_NET_NONE,
+	};
+}
+
 static int plan_all(struct dv_planned *out, const struct dv_spec *spec,
 		    const char *id, const char *rundir, const char *at,
 		    struct dv_err *err)
@@ -203,14 +219,7 @@ static int plan_all(struct dv_planned *out, const struct dv_spec *spec,
 	char cwd[PATH_MAX];
 	const char *workdir;
 	struct dv_user user;
-	struct dv_layout lay = {
-		.cwd = getcwd(cwd, sizeof(cwd)),
-		.rundir = rundir,
-		.home = home_of_caller(&user),
-		.workdir = spec->workdir,
-		.map_groups = geteuid() == 0,
-		.own_net = spec->net == DV_NET_NONE,
-	};
+	struct dv_layout lay = layout_of_caller(spec, rundir, cwd, &user);
 	int r;
 
 	plan->msg.has_isolation = true;
@@ -230,15 +239,32 @@ static int plan_all(struct dv_planned *out, const struct dv_spec *spec,
 	return r < 0 ? r : dv_plan_status(plan);
 }
 
-int dv_planner_plan(struct dv_planned *out, const struct dv_spec *spec,
-		    const char *id, const char *rundir, const char *at,
-		    struct dv_err *err)
+/* The default root as for namespaces: the rules are made from it. */
+static int plan_plain(struct dv_planned *out, const struct dv_spec *spec,
+		      const char *rundir, const struct dv_plain_how *how,
+		      struct dv_err *err)
 {
-	int r;
+	struct dv_plan *plan = &out->plan;
+	char cwd[PATH_MAX];
+	const char *workdir;
+	struct dv_user user;
+	struct dv_layout lay = layout_of_caller(spec, rundir, cwd, &user);
+	int r = dv_plain_refuse(spec, how, err);
 
-	*out = (struct dv_planned)DV_PLANNED_INIT;
-	out->missing = (struct dv_buf)DV_BUF_INIT(4096);
-	r = plan_all(out, spec, id, rundir, at, err);
+	if (r == 0)
+		r = plan_file_system(out, spec, &lay, &workdir, err);
+	if (r == 0)
+		r = dv_plain_rules(plan, spec, how, err);
+	if (r == 0)
+		r = dv_plan_process(out, spec, workdir, geteuid(), getegid(),
+				    err);
+	if (r == 0)
+		r = dv_plain_process(out, spec, how);
+	return r < 0 ? r : dv_plan_status(plan);
+}
+
+static int finish_plan(struct dv_planned *out, int r, struct dv_err *err)
+{
 	if (r == -ENOMEM || r == -E2BIG)
 		dv_err_sys(err, -r, "prepare the plan");
 	dv_err_step(err, r, DV_STEP_CONFIG);
@@ -247,6 +273,28 @@ int dv_planner_plan(struct dv_planned *out, const struct dv_spec *spec,
 	if (r < 0)
 		dv_planner_free(out);
 	return r;
+}
+
+static void planned_init(struct dv_planned *out)
+{
+	*out = (struct dv_planned)DV_PLANNED_INIT;
+	out->missing = (struct dv_buf)DV_BUF_INIT(4096);
+}
+
+int dv_planner_plan(struct dv_planned *out, const struct dv_spec *spec,
+		    const char *id, const char *rundir, const char *at,
+		    struct dv_err *err)
+{
+	planned_init(out);
+	return finish_plan(out, plan_all(out, spec, id, rundir, at, err), err);
+}
+
+int dv_planner_plain(struct dv_planned *out, const struct dv_spec *spec,
+		     const char *rundir, const struct dv_plain_how *how,
+		     struct dv_err *err)
+{
+	planned_init(out);
+	return finish_plan(out, plan_plain(out, spec, rundir, how, err), err);
 }
 
 void dv_planner_free(struct dv_planned *p)

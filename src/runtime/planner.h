@@ -32,5 +32,20 @@ struct dv_planned {
 int dv_planner_plan(struct dv_planned *out, const struct dv_spec *spec,
 		    const char *id, const char *rundir, const char *at,
 		    struct dv_err *err);
+/* What a run without namespaces has instead; all borrowed. */
+struct dv_plain_how {
+	int abi;            /* Landlock's, 1 and up */
+	const char *tmpdir; /* made before the command starts */
+	const char *why;    /* what it was that could not be had */
+};
+
+/*
+ * Fill @out for a plain child under Landlock: no isolation in the plan, and
+ * out->missing says line by line what that lacks. What it cannot do at all is
+ * -EOPNOTSUPP. On failure nothing is left to free.
+ */
+int dv_planner_plain(struct dv_planned *out, const struct dv_spec *spec,
+		     const char *rundir, const struct dv_plain_how *how,
+		     struct dv_err *err);
 /* Close what is owned and free; idempotent. */
 void dv_planner_free(struct dv_planned *p);

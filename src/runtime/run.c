@@ -112,7 +112,7 @@ int dv_run_kill_all(struct dv_run *run, struct dv_err *err)
 		return dv_err_sys(err, ESRCH, "kill");
 	if (run->asked == DV_ENDED_EXIT && run->proc.pid)
 		run->asked = DV_ENDED_STOP;
-	r = dv_sandbox_kill(&run->sb);
+	r = dv_run_kill(run);
 	return r < 0 ? dv_err_sys(err, -r, "kill") : 0;
 }
 

@@ -7,6 +7,7 @@
  *
  * The command's exit does not end the run: what it left behind in the sandbox
  * is killed, and the run has exited when init, which goes last, is reaped.
+ * Without namespaces (plain) there is no init, and the command goes last.
  */
 #include "davit/run.h"
 #include "engine/sandbox.h"
@@ -21,6 +22,7 @@ struct dv_run {
 	struct dv_home home;
 	struct dv_cgroup cg;
 	struct dv_sandbox sb;
+	bool plain; /* no sandbox: the command is a child under Landlock */
 	struct dv_proc proc;
 	uint64_t groups_until_ns; /* when to leave groups to the sweeper */
 	int parent_end[3];
@@ -42,6 +44,19 @@ struct dv_run {
 	char *missing; /* owned, never NULL */
 	char describe[256];
 };
+
+/* run_plain.c */
+/*
+ * SIGKILL to everything in it, the command included. Without a sandbox and
+ * without a v2 group: to what has not left the command's session. Returns 0 or
+ * -errno.
+ */
+int dv_run_kill(struct dv_run *run);
+/*
+ * After dv_run_kill(): is the session of a plain command empty but for the
+ * command? Kills what is found. True where other means tell: init, or a group.
+ */
+bool dv_run_is_empty(struct dv_run *run);
 
 /* run_exit.c */
 /* The command ended or the sandbox must go; called by the loop. */

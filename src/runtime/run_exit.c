@@ -77,6 +77,8 @@ static void record_times(struct dv_run *run)
 	struct dv_exit *e = &run->exit;
 	struct timespec ts;
 
+	if (e->exited_unix_ns)
+		return;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	e->exited_unix_ns =
 		(uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
@@ -190,16 +192,57 @@ static void finish(struct dv_run *run)
 	dv_defer_add(run->loop, &run->late, on_late);
 }
 
+/*
+ * The command of a plain run ended. It is reaped when its session is empty, so
+ * that the session's number stays its own; see run_plain.c.
+ */
+static void end_plain(struct dv_run *run);
+
+static void on_session(struct dv_timer *timer)
+{
+	end_plain(dv_container_of(timer, struct dv_run, grace));
+}
+
+static void end_plain(struct dv_run *run)
+{
+	uint64_t now = dv_now_ns();
+
+	if (!run->groups_until_ns)
+		run->groups_until_ns = now + GROUPS_TIMEOUT_NS;
+	if (!dv_run_is_empty(run) && now < run->groups_until_ns &&
+	    dv_timer_set(run->loop, &run->grace, now + GROUPS_AGAIN_NS,
+			 on_session) == 0)
+		return;
+	reap_main(run);
+	finish(run);
+}
+
+static void on_main_plain(struct dv_run *run)
+{
+	dv_src_del(&run->main_src);
+	dv_timer_stop(&run->state_at);
+	dv_timer_stop(&run->limit);
+	record_times(run);
+	dv_run_kill(run);
+	if (run->state != DV_STATE_STOPPING)
+		dv_run_set_state(run, DV_STATE_STOPPING);
+	end_plain(run);
+}
+
 void dv_run_on_main(struct dv_src *src, uint32_t events)
 {
 	struct dv_run *run = dv_container_of(src, struct dv_run, main_src);
 
 	(void)events;
+	if (run->plain) {
+		on_main_plain(run);
+		return;
+	}
 	reap_main(run);
 	if (run->proc.pid)
 		return;
 	/* What the command left behind goes with it; init's end tells. */
-	dv_sandbox_kill(&run->sb);
+	dv_run_kill(run);
 	if (run->state != DV_STATE_STOPPING)
 		dv_run_set_state(run, DV_STATE_STOPPING);
 	/* While the kernel takes the namespaces down; groups are empty already
@@ -232,7 +275,7 @@ static void on_grace(struct dv_timer *timer)
 {
 	struct dv_run *run = dv_container_of(timer, struct dv_run, grace);
 
-	dv_sandbox_kill(&run->sb);
+	dv_run_kill(run);
 }
 
 void dv_run_end(struct dv_run *run, enum dv_ended_by why)
@@ -247,7 +290,7 @@ void dv_run_end(struct dv_run *run, enum dv_ended_by why)
 			 dv_now_ns() + (uint64_t)run->stop_timeout_ms * 1000000,
 			 on_grace) == 0)
 		return;
-	dv_sandbox_kill(&run->sb);
+	dv_run_kill(run);
 }
 
 /* Nobody runs the loop for us any more: block. */
@@ -261,6 +304,15 @@ static void wait_for_groups(struct dv_run *run)
 		nanosleep(&pause, NULL);
 }
 
+static void wait_for_session(struct dv_run *run)
+{
+	uint64_t until = dv_now_ns() + GROUPS_TIMEOUT_NS;
+	struct timespec pause = { 0, GROUPS_AGAIN_NS };
+
+	while (!dv_run_is_empty(run) && dv_now_ns() < until)
+		nanosleep(&pause, NULL);
+}
+
 void dv_run_teardown(struct dv_run *run)
 {
 	dv_src_del(&run->main_src);
@@ -271,7 +323,8 @@ void dv_run_teardown(struct dv_run *run)
 	dv_defer_del(&run->late);
 	while (run->waiters)
 		dv_waiter_del(run->waiters);
-	dv_sandbox_kill(&run->sb);
+	dv_run_kill(run);
+	wait_for_session(run);
 	dv_proc_free(&run->proc);
 	dv_sandbox_free(&run->sb);
 	wait_for_groups(run);

@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "engine/landlock.h"
+#include "runtime/doctor.h"
 #include "runtime/run.h"
 #include "runtime/spec.h"
 
@@ -118,7 +121,7 @@ static int await_exec(struct dv_run *run, struct dv_err *err)
 		r = poll(&p, 1, ms);
 	} while (r < 0 && errno == EINTR);
 	if (r == 0) {
-		dv_sandbox_kill(&run->sb);
+		dv_run_kill(run);
 		dv_err_hint(err, "a file system that does not answer?");
 		return dv_err_step(err,
 				   dv_err_set(err, ETIMEDOUT, DV_DEADLINE,
@@ -126,7 +129,7 @@ static int await_exec(struct dv_run *run, struct dv_err *err)
 					      START_TIMEOUT_MS / 1000),
 				   DV_STEP_SPAWN);
 	}
-	return dv_proc_finish(&run->proc, &run->sb, err);
+	return dv_proc_finish(&run->proc, run->plain ? NULL : &run->sb, err);
 }
 
 /* ---- once it runs ------------------------------------------------------- */
@@ -177,7 +180,7 @@ static int watch(struct dv_run *run, const struct dv_spec *spec)
 	if (r == 0)
 		r = dv_timer_set(run->loop, &run->state_at,
 				 run->started_ns + STATE_DELAY_NS, write_state);
-	if (r == 0)
+	if (r == 0 && !run->plain)
 		r = dv_src_add(run->loop, &run->init_src, run->sb.init_pidfd,
 			       EPOLLIN, dv_run_on_init);
 	if (r == 0 && spec->timeout_ms >= 0)
@@ -193,26 +196,36 @@ static void describe(struct dv_run *run, const struct dv_spec *spec,
 {
 	bool asked = spec->limits.memory || spec->limits.pids ||
 		     spec->limits.milli_cpus;
-	/* What best effort goes without is told line by line. */
-	const char *limits = !asked            ? ""
-			     : run->missing[0] ? "; not all limits"
-					       : "; limits";
+	/* What best effort goes without is told line by line; what is not of
+	 * the plan is of the limits. */
+	bool lost = strlen(run->missing) > p->missing.len;
+	const char *limits = !asked ? ""
+			     : lost ? "; not all limits"
+				    : "; limits";
+	const dv_Process *proc = &p->plan.msg.process;
 
-	snprintf(run->describe, sizeof(run->describe),
-		 "%s: user, mount, pid, ipc, uts, cgroup%s namespaces%s%s%s%s",
+	snprintf(run->describe, sizeof(run->describe), "%s: %s%s%s%s%s%s%s",
 		 spec->boundary == DV_IN_CONTAINER ? "container" : "process",
-		 spec->net == DV_NET_NONE ? ", net" : "",
-		 p->plan.msg.process.seccomp ? "; seccomp" : "",
-		 spec->net == DV_NET_HOST ? "; host network" : "", limits,
-		 p->cwd_hidden ? "; in /, because " CWD_HINT : "");
+		 run->plain ? "no namespaces; landlock"
+			    : "user, mount, pid, ipc, uts, cgroup",
+		 !run->plain && spec->net == DV_NET_NONE ? ", net" : "",
+		 run->plain ? "" : " namespaces",
+		 proc->seccomp ? "; seccomp" : "",
+		 spec->net == DV_NET_HOST ? "; host network"
+		 : run->plain             ? "; no sockets"
+					  : "",
+		 limits, p->cwd_hidden ? "; in /, because " CWD_HINT : "");
 }
 
-/* The directory and the groups, while init makes the network. */
+/* The directory and the groups, while init makes the network. Once. */
 static int settle(struct dv_run *run, const struct dv_spec *spec,
 		  struct dv_buf *missing, struct dv_err *err)
 {
-	int r = dv_home_create(&run->home, err);
+	int r;
 
+	if (run->home.dirfd >= 0)
+		return 0;
+	r = dv_home_create(&run->home, err);
 	mark(run, "keeper: state");
 	if (r == 0)
 		r = make_groups(run, spec, missing, err);
@@ -224,30 +237,112 @@ static int settle(struct dv_run *run, const struct dv_spec *spec,
  * What can be refused is refused before anything exists. Then init, whose work
  * is the longest; then what the command needs of us, then the command.
  */
-static int launch(struct dv_run *run, const struct dv_spec *spec,
-		  struct dv_planned *p, struct dv_err *err)
+static int launch_sandbox(struct dv_run *run, const struct dv_spec *spec,
+			  struct dv_planned *p, struct dv_buf *missing,
+			  struct dv_err *err)
 {
-	dv_autobuf missing = DV_BUF_INIT(4096);
 	const dv_Plan *plan = &p->plan.msg;
-	int r = dv_home_open(&run->home, err);
+	int r = dv_planner_plan(p, spec, run->home.id, run->home.base,
+				run->home.root, err);
 
-	memcpy(run->id, run->home.id, sizeof(run->id));
-	if (r == 0)
-		r = dv_planner_plan(p, spec, run->home.id, run->home.base,
-				    run->home.root, err);
 	mark(run, "keeper: plan");
 	if (r == 0)
 		r = dv_sandbox_start(&run->sb, &plan->isolation, run->timing,
 				     err);
 	mark(run, "keeper: id maps");
 	if (r == 0)
-		r = settle(run, spec, &missing, err);
+		r = settle(run, spec, missing, err);
 	if (r == 0)
 		r = dv_proc_begin(&run->proc, &run->sb, &plan->process, p->fds,
 				  p->n_fds, &run->cg, err);
 	mark(run, "keeper: fork main");
+	return r < 0 ? r : await_exec(run, err);
+}
+
+/* ---- without namespaces ------------------------------------------------- */
+
+/* Did it fail because this user cannot have namespaces on this machine? What
+ * could also be the fault of the request is tried without it. */
+static bool lacks_namespaces(const struct dv_err *err)
+{
+	struct dv_probe probe = DV_PROBE_INIT;
+
+	if (err->sys != EPERM && err->sys != EACCES && err->sys != ENOSPC &&
+	    err->sys != EUSERS && err->sys != ENOSYS && err->sys != EINVAL)
+		return false;
+	if (err->step == DV_STEP_SPAWN)
+		return true;
+	if (err->step != DV_STEP_IDMAP && err->step != DV_STEP_NET &&
+	    err->step != DV_STEP_ROOT && err->step != DV_STEP_MOUNT)
+		return false;
+	return dv_doctor_probe(&probe) == 0 &&
+	       (probe.user || probe.spaces || probe.tmpfs || probe.setattr ||
+		probe.proc);
+}
+
+/* What holds the command's children together when the command or we are gone.
+ */
+static void tell_group(struct dv_run *run, struct dv_buf *missing)
+{
+	if (run->cg.v2_fd < 0)
+		dv_buf_puts(missing,
+			    "a group for all that it starts: what leaves its "
+			    "session goes on, and with davit killed all but "
+			    "the command\n");
+	else
+		dv_buf_puts(missing,
+			    "a life line for all that it starts: with davit "
+			    "killed it goes on until the next davit command\n");
+}
+
+/* The first attempt failed with @first; what it made for us is used again. */
+static int launch_plain(struct dv_run *run, const struct dv_spec *spec,
+			struct dv_planned *p, struct dv_buf *missing,
+			const struct dv_err *first, struct dv_err *err)
+{
+	char tmp[sizeof(run->home.path) + 8];
+	struct dv_plain_how how = {
+		.abi = dv_landlock_abi(),
+		.tmpdir = tmp,
+		.why = first->msg,
+	};
+	int r;
+
+	dv_sandbox_free(&run->sb);
+	dv_planner_free(p);
+	run->plain = true;
+	snprintf(tmp, sizeof(tmp), "%s/tmp", run->home.path);
+	r = dv_planner_plain(p, spec, run->home.base, &how, err);
+	if (r < 0)
+		dv_err_hint(err, "%s", first->hint);
+	else
+		r = settle(run, spec, missing, err);
+	if (r == 0 && mkdirat(run->home.dirfd, "tmp", 0700) < 0)
+		r = dv_err_step(err, dv_err_sys(err, errno, "create %s", tmp),
+				DV_STEP_STATE);
+	if (r < 0)
+		return r;
+	tell_group(run, &p->missing);
+	r = dv_proc_begin(&run->proc, NULL, &p->plan.msg.process, p->fds,
+			  p->n_fds, &run->cg, err);
+	return r < 0 ? r : await_exec(run, err);
+}
+
+static int launch(struct dv_run *run, const struct dv_spec *spec,
+		  struct dv_planned *p, struct dv_err *err)
+{
+	dv_autobuf missing = DV_BUF_INIT(4096);
+	struct dv_err first = DV_ERR_INIT;
+	int r = dv_home_open(&run->home, &first);
+
+	memcpy(run->id, run->home.id, sizeof(run->id));
 	if (r == 0)
-		r = await_exec(run, err);
+		r = launch_sandbox(run, spec, p, &missing, &first);
+	if (r < 0 && spec->best_effort && lacks_namespaces(&first) &&
+	    dv_landlock_abi() > 0)
+		r = launch_plain(run, spec, p, &missing, &first, err);
+	else if (r < 0 && err)
+		*err = first;
 	if (r < 0)
 		return r;
 	dv_buf_put(&missing, p->missing.data ? p->missing.data : "",
