@@ -51,7 +51,7 @@ static void bash_values(struct dv_buf *out, const struct dv_verb *verb)
 	size_t n = 0;
 
 	while ((opt = shown_opt(verb, &n))) {
-		if (!opt->arg)
+		if (!opt->arg || dv_opt_optional(opt))
 			continue;
 		dv_buf_puts(out, "\t\t");
 		if (opt->letter)
@@ -86,10 +86,62 @@ static void bash_takes(struct dv_buf *out, const struct dv_verb *verb)
 	dv_buf_puts(out, "-) ((i++)) ;;\n");
 }
 
+/*
+ * davit diag TARGET VERB: targets are files, options come from the table, and
+ * davit itself is asked for what only the guest knows. bash splits words at
+ * colons, so the line is split again; what it then puts back must not repeat
+ * what stands before the last colon.
+ */
+static void bash_subs(struct dv_buf *out, const struct dv_verb *verb)
+{
+	const struct dv_verb *sub;
+	const struct dv_opt *opt;
+
+	dv_buf_putf(out,
+		    "_davit_%s() {\n\tlocal -a w\n\tlocal c\n"
+		    "\tread -ra w <<<\"${COMP_LINE:0:COMP_POINT}\"\n"
+		    "\t[[ ${COMP_LINE:0:COMP_POINT} == *[[:blank:]] ]] && "
+		    "w+=('')\n\tc=${w[-1]}\n\tcase ${#w[@]} in\n"
+		    "\t3) COMPREPLY=($(compgen -f -- \"${c#*:}\"));"
+		    " compopt -o filenames; return ;;\n"
+		    "\t4) COMPREPLY=($(compgen -W '",
+		    verb->name);
+	for (size_t n = 0; (sub = verb->sub_at(n)); n++)
+		dv_buf_putf(out, "%s ", sub->name);
+	dv_buf_puts(out, "' -- \"$c\")); return ;;\n\tesac\n"
+			 "\tif [[ $c == -* ]]; then\n\t\tcase ${w[3]} in\n");
+	for (size_t n = 0; (sub = verb->sub_at(n)); n++) {
+		size_t k = 0;
+
+		dv_buf_putf(out, "\t\t%s) COMPREPLY=($(compgen -W '",
+			    sub->name);
+		while ((opt = shown_opt(sub, &k)))
+			dv_buf_putf(out, "--%s ", opt->name);
+		dv_buf_puts(out, "' -- \"$c\")) ;;\n");
+	}
+	dv_buf_putf(out,
+		    "\t\tesac\n\t\treturn\n\tfi\n"
+		    "\tlocal IFS=$'\\n'\n"
+		    "\tCOMPREPLY=($(davit complete %s \"${w[2]}\" \"${w[3]}\" "
+		    "\"$c\" 2>/dev/null))\n"
+		    "\tif ((${#COMPREPLY[@]})); then\n"
+		    "\t\tcompopt -o nospace\n"
+		    "\t\t[[ $c == *:* ]] && COMPREPLY=("
+		    "\"${COMPREPLY[@]#\"${c%%:*}:\"}\")\n"
+		    "\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$c\"))\n"
+		    "\tfi\n}\n",
+		    verb->name);
+}
+
 static void bash_verb(struct dv_buf *out, const struct dv_verb *verb)
 {
 	const struct dv_opt *opt;
 	size_t n = 0;
+
+	if (verb->sub_at) {
+		bash_subs(out, verb);
+		return;
+	}
 
 	dv_buf_putf(out,
 		    "_davit_%s() {\n\tlocal i\n"
@@ -166,10 +218,50 @@ static void zsh_option(struct dv_buf *out, const struct dv_opt *opt)
 	dv_buf_puts(out, "' \\\n");
 }
 
+static void zsh_subs(struct dv_buf *out, const struct dv_verb *verb)
+{
+	const struct dv_verb *sub;
+	const struct dv_opt *opt;
+
+	dv_buf_putf(out, "\t%s)\n\t\tlocal -a subs found\n\t\tsubs=(\n",
+		    verb->name);
+	for (size_t n = 0; (sub = verb->sub_at(n)); n++) {
+		dv_buf_putf(out, "\t\t\t'%s:", sub->name);
+		gist(out, sub->summary, ":");
+		dv_buf_puts(out, "'\n");
+	}
+	dv_buf_puts(out, "\t\t)\n\t\tif ((CURRENT == 2)); then\n"
+			 "\t\t\t_files\n\t\telif ((CURRENT == 3)); then\n"
+			 "\t\t\t_describe verb subs\n"
+			 "\t\telif [[ $PREFIX == -* ]]; then\n"
+			 "\t\t\tcase $words[3] in\n");
+	for (size_t n = 0; (sub = verb->sub_at(n)); n++) {
+		size_t k = 0;
+
+		dv_buf_putf(out, "\t\t\t%s) compadd --", sub->name);
+		while ((opt = shown_opt(sub, &k)))
+			dv_buf_putf(out, " --%s", opt->name);
+		dv_buf_puts(out, " ;;\n");
+	}
+	dv_buf_putf(out,
+		    "\t\t\tesac\n\t\telse\n"
+		    "\t\t\tfound=(${(f)\"$(davit complete %s \"$words[2]\" "
+		    "\"$words[3]\" \"$PREFIX\" 2>/dev/null)\"})\n"
+		    "\t\t\tif (($#found)); then\n"
+		    "\t\t\t\tcompadd -S '' -- $found\n"
+		    "\t\t\telse\n\t\t\t\t_files\n\t\t\tfi\n\t\tfi ;;\n",
+		    verb->name);
+}
+
 static void zsh_verb(struct dv_buf *out, const struct dv_verb *verb)
 {
 	const struct dv_opt *opt;
 	size_t n = 0;
+
+	if (verb->sub_at) {
+		zsh_subs(out, verb);
+		return;
+	}
 
 	dv_buf_putf(out, "\t%s) _arguments -S -s \\\n", verb->name);
 	while ((opt = shown_opt(verb, &n)))
@@ -220,6 +312,44 @@ static void fish_option(struct dv_buf *out, const struct dv_verb *verb,
 	dv_buf_puts(out, "'\n");
 }
 
+static void fish_subs(struct dv_buf *out, const struct dv_verb *verb)
+{
+	const struct dv_verb *sub;
+	const struct dv_opt *opt;
+
+	dv_buf_putf(out,
+		    "function __davit_%s\n"
+		    "\tset -l w (commandline -opc)\n"
+		    "\tset -l c (commandline -ct)\n\tswitch (count $w)\n"
+		    "\tcase 2\n\t\t__fish_complete_path $c\n"
+		    "\tcase 3\n\t\tprintf '%%s\\t%%s\\n'",
+		    verb->name);
+	for (size_t n = 0; (sub = verb->sub_at(n)); n++) {
+		dv_buf_putf(out, " %s '", sub->name);
+		gist(out, sub->summary, "\\'");
+		dv_buf_puts(out, "'");
+	}
+	dv_buf_puts(out, "\n\tcase '*'\n"
+			 "\t\tif string match -q -- '-*' $c\n"
+			 "\t\t\tswitch $w[4]\n");
+	for (size_t n = 0; (sub = verb->sub_at(n)); n++) {
+		size_t k = 0;
+
+		dv_buf_putf(out, "\t\t\tcase %s\n\t\t\t\tprintf '%%s\\n'",
+			    sub->name);
+		while ((opt = shown_opt(sub, &k)))
+			dv_buf_putf(out, " --%s", opt->name);
+		dv_buf_putc(out, '\n');
+	}
+	dv_buf_putf(out,
+		    "\t\t\tend\n\t\telse\n"
+		    "\t\t\tdavit complete %s $w[3] $w[4] \"$c\" 2>/dev/null\n"
+		    "\t\tend\n\tend\nend\n"
+		    "complete -c davit -n '__fish_seen_subcommand_from %s' "
+		    "-f -a '(__davit_%s)'\n",
+		    verb->name, verb->name, verb->name);
+}
+
 void dv_gen_fish(struct dv_buf *out)
 {
 	const struct dv_verb *verb;
@@ -234,6 +364,8 @@ void dv_gen_fish(struct dv_buf *out)
 			    "complete -c davit -n __fish_use_subcommand "
 			    "-f -a %s -d '%s'\n",
 			    verb->name, verb->summary);
+		if (verb->sub_at)
+			fish_subs(out, verb);
 		while ((opt = shown_opt(verb, &k)))
 			fish_option(out, verb, opt);
 	}

@@ -89,7 +89,7 @@ static void option(struct dv_buf *out, const struct dv_opt *opt)
 	roffs(out, opt->name);
 	dv_buf_puts(out, "\\fR");
 	if (opt->arg) {
-		dv_buf_puts(out, " \\fI");
+		dv_buf_puts(out, dv_opt_optional(opt) ? "\\fI" : " \\fI");
 		roffs(out, opt->arg);
 		dv_buf_puts(out, "\\fR");
 	}
@@ -114,6 +114,23 @@ static void options(struct dv_buf *out, const struct dv_verb *verb)
 	}
 }
 
+/* A sub-verb: what it is, then what it can be told. */
+static void sub_verb(struct dv_buf *out, const struct dv_verb *sub)
+{
+	dv_buf_puts(out, ".SS ");
+	roffs(out, sub->name);
+	dv_buf_puts(out, "\n\\fBdavit ");
+	roffs(out, dv_verb_before(sub));
+	roffs(out, sub->name);
+	dv_buf_puts(out, "\\fR ");
+	roffs(out, sub->args);
+	dv_buf_putc(out, '\n');
+	prose(out, sub->prose, false);
+	for (size_t n = 0; n < sub->n_opts; n++)
+		if (dv_opt_shown(&sub->opts[n]))
+			option(out, &sub->opts[n]);
+}
+
 static void verb_page(struct dv_buf *out, const struct dv_verb *verb)
 {
 	dv_buf_putf(out, ".TH davit\\-%s 1 \"\" \"davit " DV_VERSION "\"\n",
@@ -124,6 +141,13 @@ static void verb_page(struct dv_buf *out, const struct dv_verb *verb)
 	roffs(out, verb->args);
 	dv_buf_puts(out, "\n.SH DESCRIPTION\n");
 	prose(out, verb->prose, false);
+	if (verb->sub_at) {
+		const struct dv_verb *sub;
+
+		dv_buf_puts(out, ".SH VERBS\n");
+		for (size_t n = 0; (sub = verb->sub_at(n)); n++)
+			sub_verb(out, sub);
+	}
 	options(out, verb);
 	prose(out, verb->prose, true);
 	dv_buf_puts(out, ".SH SEE ALSO\n\\fBdavit\\fR(1)\n");

@@ -59,7 +59,8 @@ static void put_option(struct dv_buf *out, const struct dv_opt *opt)
 		dv_buf_puts(out, "      ");
 	dv_buf_putf(out, "--%s", opt->name);
 	if (opt->arg)
-		dv_buf_putf(out, " %s", opt->arg);
+		dv_buf_putf(out, "%s%s", dv_opt_optional(opt) ? "" : " ",
+			    opt->arg);
 	if (out->len - start > COLUMN - 2) {
 		dv_buf_putc(out, '\n');
 		start = out->len;
@@ -82,6 +83,23 @@ static void put_options(struct dv_buf *out, const struct dv_verb *verb)
 	}
 }
 
+/* "exec [OPTIONS] CMD..." and what it does, one a line. */
+static void put_subs(struct dv_buf *out, const struct dv_verb *verb)
+{
+	const struct dv_verb *sub;
+
+	dv_buf_puts(out, "\nVerbs:\n");
+	for (size_t n = 0; (sub = verb->sub_at(n)); n++) {
+		size_t start = out->len;
+
+		dv_buf_putf(out, "  %s", sub->name);
+		dv_help_wrap(out, sub->summary, out->len - start, 16, WIDTH);
+	}
+	sub = verb->sub_at(0);
+	dv_buf_putf(out, "\ndavit %sVERB --help explains one of them.\n",
+		    dv_verb_before(sub));
+}
+
 static int flush(int fd, struct dv_buf *out)
 {
 	int r = dv_buf_status(out);
@@ -94,8 +112,8 @@ int dv_help_verb(const struct dv_verb *verb)
 	dv_autobuf out = DV_BUF_INIT(TEXT_MAX);
 	const char *end = strstr(verb->prose, "\n\n");
 
-	dv_buf_putf(&out, "usage: davit %s%s%s\n\n", verb->name,
-		    *verb->args ? " " : "", verb->args);
+	dv_buf_putf(&out, "usage: davit %s%s%s%s\n\n", dv_verb_before(verb),
+		    verb->name, *verb->args ? " " : "", verb->args);
 	/* The first paragraph; the man page has them all. */
 	if (*verb->prose) {
 		dv_autobuf first = DV_BUF_INIT(TEXT_MAX);
@@ -106,6 +124,8 @@ int dv_help_verb(const struct dv_verb *verb)
 		if (dv_buf_status(&first) == 0)
 			dv_help_wrap(&out, first.data, 0, 0, WIDTH);
 	}
+	if (verb->sub_at)
+		put_subs(&out, verb);
 	put_options(&out, verb);
 	return flush(STDOUT_FILENO, &out);
 }

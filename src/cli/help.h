@@ -29,5 +29,6 @@ bool dv_opt_shown(const struct dv_opt *opt);
 /* Paragraphs about each verb, separated by an empty line. Static. */
 extern const char dv_prose_run[];
 extern const char dv_prose_doctor[];
+extern const char dv_prose_diag[];
 extern const char dv_prose_help[];
 extern const char dv_prose_version[];

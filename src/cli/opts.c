@@ -24,6 +24,16 @@ const struct dv_opt dv_opts_common[] = {
 };
 const size_t dv_n_opts_common = DV_ARRAY_LEN(dv_opts_common);
 
+bool dv_opt_optional(const struct dv_opt *opt)
+{
+	return opt->arg && opt->arg[0] == '[';
+}
+
+const char *dv_verb_before(const struct dv_verb *verb)
+{
+	return verb->before ? verb->before : "";
+}
+
 const struct dv_opt *dv_verb_opt(const struct dv_verb *verb, size_t n)
 {
 	if (n < verb->n_opts)
@@ -131,8 +141,8 @@ static int unknown_long(const struct dv_verb *verb, const char *name,
 	if (near)
 		dv_err_hint(err, "did you mean --%s?", near);
 	else
-		dv_err_hint(err, "davit %s --help lists the options",
-			    verb->name);
+		dv_err_hint(err, "davit %s%s --help lists the options",
+			    dv_verb_before(verb), verb->name);
 	return -EINVAL;
 }
 
@@ -166,7 +176,7 @@ static int parse_long(const struct dv_verb *verb, const char *word,
 	if (!opt->arg && value)
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "option --%s takes no value", opt->name);
-	if (opt->arg && !value) {
+	if (opt->arg && !value && !dv_opt_optional(opt)) {
 		if (!next)
 			return need_value(opt, err);
 		value = next;
@@ -188,11 +198,13 @@ static int parse_letters(const struct dv_verb *verb, const char *word,
 		if (!opt) {
 			dv_err_set(err, EINVAL, DV_INVALID,
 				   "unknown option -%c", *p);
-			dv_err_hint(err, "davit %s --help lists the options",
-				    verb->name);
+			dv_err_hint(err, "davit %s%s --help lists the options",
+				    dv_verb_before(verb), verb->name);
 			return -EINVAL;
 		}
-		if (opt->arg) {
+		if (opt->arg && dv_opt_optional(opt)) {
+			value = p[1] ? p + 1 : NULL;
+		} else if (opt->arg) {
 			value = p[1] ? p + 1 : next;
 			*usedp = p[1] ? 1 : 2;
 			if (!value)

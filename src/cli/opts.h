@@ -39,7 +39,8 @@ typedef int dv_opt_fn(void *target, const struct dv_opt *opt, const char *value,
 struct dv_opt {
 	const char *name;  /* without dashes */
 	char letter;       /* 0 = none */
-	const char *arg;   /* name of the value; NULL = takes none */
+	const char *arg;   /* name of the value; NULL = takes none; "[=NAME]":
+			    * may be left out, or is in the same word */
 	const char *group; /* heading it is listed under */
 	const char *help;  /* whole sentences, one paragraph */
 	dv_opt_fn *apply;
@@ -58,6 +59,10 @@ struct dv_verb {
 	int usage_status; /* exit status of wrong usage: 125 or 2 */
 	bool command;     /* what follows the options is a command line */
 	bool hidden;
+	/* Words between "davit" and the name of a sub-verb, or NULL. */
+	const char *before;
+	/* The n-th sub-verb, NULL past the end; NULL: it has none. */
+	const struct dv_verb *(*sub_at)(size_t n);
 	/* @argv[0] is the verb. Returns the exit status. */
 	int (*main)(const struct dv_verb *verb, int argc, char **argv);
 };
@@ -65,6 +70,12 @@ struct dv_verb {
 /* The options that every verb has. Static. */
 extern const struct dv_opt dv_opts_common[];
 extern const size_t dv_n_opts_common;
+
+/* Is the value of an option that takes one optional? */
+bool dv_opt_optional(const struct dv_opt *opt);
+
+/* "diag TARGET " or "". Static. */
+const char *dv_verb_before(const struct dv_verb *verb);
 
 /* The n-th option of @verb, the common ones last; NULL past the end. */
 const struct dv_opt *dv_verb_opt(const struct dv_verb *verb, size_t n);

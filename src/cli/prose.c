@@ -68,3 +68,32 @@ const char dv_prose_help[] =
 	"Explain davit, or one verb. The same as davit VERB --help.";
 
 const char dv_prose_version[] = "Print the version of davit.";
+
+const char dv_prose_diag[] =
+	"Work in a guest and look into it, through the agent that runs there: "
+	"run commands, read its log and files, capture packets, dump "
+	"processes, and show its live state.\n\n"
+	"TARGET says where the guest is: unix:PATH, vsock:PATH or PATH for a "
+	"unix socket that leads into it (hybrid vsock, as virtual machine "
+	"monitors make it), or vsock:CID[:PORT] for AF_VSOCK; 0, 1 and 2 are "
+	"not guests and refused.\n\n"
+	"The agent may be davit-agent or another server of the same "
+	"protocol. "
+	"What the other one cannot do, the verb says.\n\n"
+	"stdout carries data only. Binary data is never written to a "
+	"terminal.\n\n"
+	"# EXIT STATUS\n\n"
+	"Of exec and shell: the command's own; 128 and the signal's number "
+	"when a signal ended it; 124 when --timeout did; 125 when davit "
+	"failed, was used wrongly or lost the guest; 126 when the command "
+	"cannot be executed; 127 when it was not found. Of other verbs: 0, 1 "
+	"when the operation failed, 2 for wrong usage.\n\n"
+	"# EXAMPLES\n\n"
+	"  davit-agent --listen /tmp/guest &\n"
+	"  davit diag /tmp/guest wait-ready\n"
+	"  davit diag /tmp/guest exec -- uname -a\n"
+	"  davit diag /tmp/guest shell\n"
+	"  davit diag /tmp/guest inspect -w processes\n"
+	"  davit diag /tmp/guest kmsg -f --reconnect\n"
+	"  davit diag /tmp/guest core 4711 >core\n"
+	"  davit diag /tmp/guest pcap -s 10 packets.pcapng";

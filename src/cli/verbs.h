@@ -16,6 +16,11 @@ int dv_verbs_main(int argc, char **argv);
 /* Verbs with a file of their own. */
 int dv_run_main(const struct dv_verb *verb, int argc, char **argv);
 int dv_doctor_main(const struct dv_verb *verb, int argc, char **argv);
+int dv_diag_main(const struct dv_verb *verb, int argc, char **argv);
+int dv_complete_main(const struct dv_verb *verb, int argc, char **argv);
+
+/* The sub-verbs of diag. */
+const struct dv_verb *dv_diag_verb_at(size_t n);
 
 extern const struct dv_opt dv_doctor_opts[];
 extern const size_t dv_n_doctor_opts;

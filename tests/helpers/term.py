@@ -324,4 +324,49 @@ def stop_and_go_on():
     t.restored()
 
 
+def diag(*argv, **options):
+    return Terminal(DAVIT, "diag", os.environ["DIAG"], *argv, **options)
+
+
+def diag_shell():
+    t = diag("shell")
+    t.wait_raw()
+    t.write(b"stty size; echo [$TERM]; tty; exit 6\r")
+    t.expect("31 97\r\n")
+    t.expect(r"\[xterm\]")
+    equal(t.wait(), 6)
+    t.restored()
+
+
+def diag_resized():
+    t = diag("exec", "-t", "--", "/usr/bin/python3", "-c", SIZES)
+    t.expect("ready")
+    for i in range(20):
+        t.resize(50 + i, 123)
+        t.expect(f"size {50 + i} 123\r\n")
+    os.kill(t.pid, signal.SIGTERM)
+    equal(t.wait(), 143)
+    t.restored()
+
+
+def diag_ended_by_signal():
+    for name in ("TERM", "HUP", "INT", "QUIT"):
+        t = diag("exec", "--", "sh", "-c", "echo ready; exec sleep 100")
+        t.expect("ready")
+        os.kill(t.pid, getattr(signal, "SIG" + name))
+        equal(t.wait(), 128 + getattr(signal, "SIG" + name))
+        t.restored()
+
+
+def diag_interrupted():
+    t = diag("exec", "--", "bash", "-c",
+             "trap 'echo got it; exit 9' INT; echo ready; "
+             "while :; do sleep 0.02; done")
+    t.expect("ready")
+    t.write(b"\x03")
+    t.expect("got it")
+    equal(t.wait(), 9)
+    t.restored()
+
+
 globals()[sys.argv[1]]()

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * davit diag TARGET VERB: one row per verb in diag.c. A row's options are rows
+ * too, and say by offset which member of struct diag_cmd they set.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <davit/diag.h>
+
+#include "cli/opts.h"
+#include "cli/relay.h"
+
+enum {
+	DIAG_ENV_MAX = 1024,
+	DIAG_TIMEOUT_MS = 10000, /* of what should be done at once */
+};
+
+struct diag_cmd {
+	const char *target;
+	const struct dv_verb *verb;
+	int argc; /* words after the options */
+	char **argv;
+	struct dv_diag *diag; /* owned */
+	struct dv_loop *loop; /* of diag */
+	struct dv_err err;
+	/* Options. Texts are borrowed from argv. */
+	bool json, follow, reconnect, query, stop, tty, no_tty, nothing;
+	bool group, all, clear_env, quiet, watch;
+	bool usage; /* err is about the command line */
+	const char *name, *update, *workdir, *user, *signal, *seconds;
+	int timeout_ms; /* -1: not given */
+	int watch_ms;
+	uint32_t levels, snaplen;
+	const char *env[DIAG_ENV_MAX + 1];
+	size_t n_env;
+};
+
+/* A verb: < 0 failed with cmd->err, else its exit status. */
+typedef int diag_fn(struct diag_cmd *cmd);
+diag_fn diag_ping, diag_wait_ready, diag_exec, diag_shell, diag_inspect,
+	diag_start, diag_kmsg, diag_cat, diag_crash, diag_core, diag_pcap,
+	diag_restart, diag_pause, diag_resume, diag_saved_state, diag_pid,
+	diag_ps, diag_kill, diag_gdb, diag_mem_profile, diag_relay;
+
+/* dv_opt.which is an offset in struct diag_cmd. */
+dv_opt_fn diag_set_flag, diag_set_text, diag_set_duration, diag_set_number,
+	diag_set_watch, diag_add_env;
+
+/* The deadline of an operation: what was asked for, or 10 s. */
+struct dv_diag_how diag_how(const struct diag_cmd *cmd);
+/* argv[0] as a pid, or of --name. Returns 0 or -errno with cmd->err. */
+int diag_find_pid(struct diag_cmd *cmd, int32_t *pidp);
+/* Print to stdout. Returns 0 or -errno with cmd->err. */
+int diag_print(struct diag_cmd *cmd, const char *data, size_t len);
+/* -EINVAL with cmd->err when stdout is a terminal. */
+int diag_not_to_terminal(struct diag_cmd *cmd);
+/* Bytes of @fd (consumed) to @to (borrowed), to the end; runs the loop. */
+int diag_copy(struct diag_cmd *cmd, int fd, int to);
+/* Wrong usage, found by a verb: exit status 2 (125). Returns -EINVAL. */
+int diag_usage(struct diag_cmd *cmd, const char *fmt, ...) DV_PRINTF(2, 3);
+/* A failure of our own. Returns -sys. */
+int diag_fail(struct diag_cmd *cmd, int sys, const char *what);
+
+/* Candidates for the last of @words, one a line. Never fails. */
+void diag_complete_inspect(const char *target, const char *typed);

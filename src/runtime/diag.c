@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/diag.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/def.h"
+#include "base/fd.h"
+#include "wire/pb.h"
+
+/* ---- options ---------------------------------------------------------- */
+
+int dv_diag_opts_copy(void *to, size_t size, const void *from,
+		      struct dv_err *err)
+{
+	size_t theirs;
+
+	memcpy(&theirs, from, sizeof(theirs));
+	for (size_t i = size; i < theirs; i++)
+		if (((const char *)from)[i])
+			return dv_err_set(err, EINVAL, DV_INVALID,
+					  "options of a newer version");
+	if (theirs < sizeof(theirs))
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "options without a size");
+	memcpy(to, from, dv_min(size, theirs));
+	memcpy(to, &size, sizeof(size));
+	return 0;
+}
+
+/* ---- the client -------------------------------------------------------- */
+
+static int open_rpc(struct dv_diag *d, struct dv_diag_opts *o,
+		    struct dv_err *err)
+{
+	struct dv_rpc_opts ro = DV_RPC_OPTS_INIT;
+
+	ro.target = o->target;
+	ro.fd = dv_take_fd(&o->fd);
+	ro.dial = o->dial;
+	ro.dial_arg = o->dial_arg;
+	ro.dial_timeout_ms = d->dial_timeout_ms;
+	if (d->has_target)
+		ro.port =
+			d->target.port ? d->target.port : DV_DIAG_CONTROL_PORT;
+	return dv_rpc_new(&d->rpc, d->loop, &ro, err);
+}
+
+static int open_client(struct dv_diag *d, struct dv_diag_opts *o,
+		       struct dv_err *err)
+{
+	int r = 0;
+
+	if (!!o->target + (o->fd >= 0) + !!o->dial != 1)
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "one of target, fd and dial is needed");
+	if (o->target) {
+		r = dv_target_parse(o->target, &d->target, err);
+		d->has_target = true;
+	}
+	if (r < 0)
+		return r;
+	d->dial_timeout_ms =
+		o->dial_timeout_ms ? o->dial_timeout_ms : DV_DIAG_DIAL_MS;
+	d->loop = o->loop;
+	if (!d->loop) {
+		r = dv_loop_new(&d->loop);
+		d->own_loop = r == 0;
+	}
+	if (r < 0)
+		return dv_err_sys(err, -r, "make an event loop");
+	return open_rpc(d, o, err);
+}
+
+int dv_diag_new(struct dv_diag **diagp, const struct dv_diag_opts *opts,
+		struct dv_err *err)
+{
+	struct dv_diag_opts o = DV_DIAG_OPTS_INIT;
+	struct dv_diag *d;
+	int r = dv_diag_opts_copy(&o, sizeof(o), opts, err);
+
+	if (r < 0)
+		return r;
+	d = calloc(1, sizeof(*d));
+	r = d ? open_client(d, &o, err)
+	      : dv_err_sys(err, ENOMEM, "make a client");
+	dv_close(o.fd);
+	if (r < 0)
+		dv_diag_free(d);
+	else
+		*diagp = d;
+	return r < 0 ? r : 0;
+}
+
+int dv_diag_open(struct dv_diag **diagp, const char *target, struct dv_err *err)
+{
+	struct dv_diag_opts o = DV_DIAG_OPTS_INIT;
+
+	o.target = target;
+	return dv_diag_new(diagp, &o, err);
+}
+
+struct dv_diag *dv_diag_free(struct dv_diag *d)
+{
+	if (!d)
+		return NULL;
+	while (d->ops)
+		dv_diag_op_drop(d->ops);
+	if (d->hello_call)
+		dv_rpc_cancel(d->hello_call);
+	dv_rpc_free(d->rpc);
+	if (d->own_loop)
+		dv_loop_free(d->loop);
+	free(d);
+	return NULL;
+}
+
+struct dv_loop *dv_diag_loop(struct dv_diag *diag)
+{
+	return diag->loop;
+}
+
+int dv_diag_foreign(const struct dv_diag *diag)
+{
+	if (diag->ask == DV_ASK_V1)
+		return 0;
+	return diag->ask == DV_ASK_FOREIGN ? 1 : -EAGAIN;
+}
+
+/* ---- operations -------------------------------------------------------- */
+
+int dv_diag_op_left(const struct dv_diag_op *op)
+{
+	uint64_t now = dv_now_ns(), ms;
+
+	if (op->until_ns == UINT64_MAX)
+		return -1;
+	if (now >= op->until_ns)
+		return 0;
+	ms = (op->until_ns - now + 999999) / 1000000;
+	return (int)dv_min(ms, (uint64_t)INT_MAX);
+}
+
+static void unlink_op(struct dv_diag_op *op)
+{
+	if (op->prevp) {
+		*op->prevp = op->next;
+		if (op->next)
+			op->next->prevp = op->prevp;
+	}
+	op->prevp = NULL;
+}
+
+/* Let go of everything but the memory and the result. */
+static void stop_op(struct dv_diag_op *op)
+{
+	unlink_op(op);
+	dv_timer_stop(&op->timer);
+	dv_defer_del(&op->kick);
+	if (op->call)
+		dv_rpc_cancel(op->call);
+	op->call = NULL;
+	dv_diag_conns_free(op);
+	if (op->kind->deinit)
+		op->kind->deinit(op);
+	op->own = NULL;
+}
+
+static void free_op(struct dv_diag_op *op)
+{
+	dv_buf_free(&op->request[0]);
+	dv_buf_free(&op->request[1]);
+	free(op->text);
+	free(op);
+}
+
+void dv_diag_op_drop(struct dv_diag_op *op)
+{
+	stop_op(op);
+	free_op(op);
+}
+
+void dv_diag_cancel(struct dv_diag_op *op)
+{
+	dv_diag_op_drop(op);
+}
+
+int dv_diag_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
+		   const struct dv_diag_how *how, struct dv_diag_op **opp,
+		   struct dv_err *err)
+{
+	struct dv_diag_how h = DV_DIAG_HOW_INIT;
+	struct dv_diag_op *op;
+	int r = how ? dv_diag_opts_copy(&h, sizeof(h), how, err) : 0;
+
+	if (r < 0)
+		return r;
+	if (!h.fn && dv_loop_busy(diag->loop))
+		return dv_err_sys(err, EDEADLK, "%s", kind->what);
+	op = calloc(1, sizeof(*op));
+	if (!op)
+		return dv_err_sys(err, ENOMEM, "%s", kind->what);
+	op->diag = diag;
+	op->kind = kind;
+	op->how = h;
+	op->until_ns = UINT64_MAX;
+	if (h.timeout_ms >= 0)
+		op->until_ns = dv_now_ns() + (uint64_t)h.timeout_ms * 1000000;
+	for (int i = 0; i < 2; i++)
+		op->request[i] =
+			(struct dv_buf)DV_BUF_INIT(DV_DIAG_REQUEST_MAX);
+	op->next = diag->ops;
+	if (op->next)
+		op->next->prevp = &op->next;
+	op->prevp = &diag->ops;
+	diag->ops = op;
+	*opp = op;
+	return 0;
+}
+
+int dv_diag_op_put(struct dv_diag_op *op, bool v1, const pb_msgdesc_t *fields,
+		   const void *msg, struct dv_err *err)
+{
+	int r = dv_pb_encode(fields, msg, &op->request[v1], err);
+
+	return r < 0 ? dv_err_wrap(err, r, "%s", op->kind->what) : 0;
+}
+
+void dv_diag_op_end(struct dv_diag_op *op, int r, const struct dv_err *err)
+{
+	struct dv_err copy = DV_ERR_INIT;
+
+	if (r < 0 && err) {
+		copy = *err;
+		if (*op->kind->what)
+			dv_err_wrap(&copy, r, "%s", op->kind->what);
+	}
+	stop_op(op);
+	if (!op->how.fn) {
+		op->r = r;
+		op->err = copy;
+		op->ended = true;
+		return;
+	}
+	op->how.fn(op->how.arg, r, &copy);
+	free_op(op);
+}
+
+static void on_timer(struct dv_timer *timer)
+{
+	struct dv_diag_op *op =
+		dv_container_of(timer, struct dv_diag_op, timer);
+	struct dv_err err = DV_ERR_INIT;
+
+	dv_err_set(&err, ETIMEDOUT, DV_DEADLINE, "no answer within %d ms",
+		   op->how.timeout_ms);
+	dv_diag_op_end(op, -ETIMEDOUT, &err);
+}
+
+static void on_kick(struct dv_defer *kick)
+{
+	dv_diag_op_next(dv_container_of(kick, struct dv_diag_op, kick));
+}
+
+static int block(struct dv_diag_op *op, struct dv_err *err)
+{
+	struct dv_loop *loop = op->diag->loop;
+	int r = 0;
+
+	dv_diag_op_next(op);
+	while (!op->ended && r >= 0)
+		r = dv_loop_dispatch(loop, -1);
+	if (!op->ended) {
+		dv_err_sys(err, -r, "%s", op->kind->what);
+		dv_diag_op_drop(op);
+		return r;
+	}
+	r = op->r;
+	if (r < 0 && err)
+		*err = op->err;
+	free_op(op);
+	return r;
+}
+
+int dv_diag_op_go(struct dv_diag_op *op, int r, struct dv_err *err)
+{
+	uint64_t at = op->until_ns;
+
+	if (r >= 0 && at != UINT64_MAX) {
+		r = dv_timer_set(op->diag->loop, &op->timer,
+				 at + (uint64_t)op->extra_ms * 1000000,
+				 on_timer);
+		if (r < 0)
+			dv_err_sys(err, -r, "%s", op->kind->what);
+	}
+	if (r < 0) {
+		dv_diag_op_drop(op);
+		return r;
+	}
+	if (!op->how.fn)
+		return block(op, err);
+	if (op->how.opp)
+		*op->how.opp = op;
+	dv_defer_add(op->diag->loop, &op->kick, on_kick);
+	return 0;
+}
+
+/* ---- hello ------------------------------------------------------------- */
+
+static void put_words(char *out, size_t size, char *const *words, size_t n)
+{
+	size_t at = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(words[i]);
+
+		if (at + len + 2 > size)
+			break;
+		if (at)
+			out[at++] = ' ';
+		memcpy(out + at, words[i], len + 1);
+		at += len;
+	}
+}
+
+static void put_text(char *out, size_t size, const char *text)
+{
+	size_t len = text ? strnlen(text, size - 1) : 0;
+
+	if (len)
+		memcpy(out, text, len);
+	out[len] = '\0';
+}
+
+static int take_hello(struct dv_diag *d, const struct dv_rpc_reply *reply,
+		      struct dv_err *err)
+{
+	dv_HelloReply m = dv_HelloReply_init_zero;
+	int r = dv_pb_decode(dv_HelloReply_fields, reply->payload, reply->len,
+			     &m, err);
+
+	if (r < 0)
+		return r;
+	d->hello.version = m.version ? m.version : 1;
+	d->hello.pid = m.pid;
+	put_text(d->hello.server, sizeof(d->hello.server), m.server);
+	put_text(d->hello.boundary, sizeof(d->hello.boundary), m.boundary);
+	put_words(d->hello.features, sizeof(d->hello.features), m.features,
+		  m.features_count);
+	dv_pb_release(dv_HelloReply_fields, &m);
+	d->ask = DV_ASK_V1;
+	return 0;
+}
+
+/* Everybody who waits for the answer goes on, or fails with it. */
+static void wake(struct dv_diag *d, int r, const struct dv_err *err)
+{
+	for (struct dv_diag_op *op = d->ops; op; op = op->next) {
+		if (!op->asked)
+			continue;
+		op->asked = false;
+		if (r < 0) {
+			op->r = r;
+			op->err = *err;
+		}
+		dv_defer_add(d->loop, &op->kick, on_kick);
+	}
+}
+
+static void on_hello(struct dv_rpc_call *call DV_UNUSED,
+		     const struct dv_rpc_reply *reply, void *arg)
+{
+	struct dv_diag *d = arg;
+	struct dv_err err = DV_ERR_INIT;
+	int r = reply->r;
+
+	d->hello_call = NULL;
+	d->ask = DV_ASK_NOT_YET;
+	if (r < 0 && reply->err)
+		err = *reply->err;
+	if (r < 0 && err.code == DV_UNIMPLEMENTED) {
+		d->ask = DV_ASK_FOREIGN;
+		r = 0;
+	} else if (r >= 0) {
+		r = take_hello(d, reply, &err);
+	}
+	wake(d, r, &err);
+}
+
+static int ask_hello(struct dv_diag *d, struct dv_diag_op *op,
+		     struct dv_err *err)
+{
+	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
+	dv_HelloRequest m = dv_HelloRequest_init_zero;
+	char name[] = "davit";
+	dv_autobuf out = DV_BUF_INIT(256);
+	int r;
+
+	op->asked = true;
+	if (d->ask == DV_ASK_ASKING)
+		return 0;
+	m.version = 1;
+	m.client = name;
+	r = dv_pb_encode(dv_HelloRequest_fields, &m, &out, err);
+	if (r < 0)
+		return r;
+	o.timeout_ms = DV_DIAG_HELLO_MS;
+	r = dv_rpc_call(d->rpc, &d->hello_call, DV_DIAG_V1, "Hello", out.data,
+			out.len, &o, on_hello, d, err);
+	if (r == 0)
+		d->ask = DV_ASK_ASKING;
+	return r;
+}
+
+/* ---- stages ------------------------------------------------------------ */
+
+static void on_reply(struct dv_rpc_call *call DV_UNUSED,
+		     const struct dv_rpc_reply *reply, void *arg)
+{
+	struct dv_diag_op *op = arg;
+	struct dv_err err = DV_ERR_INIT;
+	int r = reply->r;
+
+	op->call = NULL;
+	if (r < 0 && reply->err)
+		err = *reply->err;
+	if (op->kind->reply && (r >= 0 || op->kind->wants_errors))
+		r = op->kind->reply(op, reply, &err);
+	if (r != DV_MORE)
+		dv_diag_op_end(op, r, &err);
+}
+
+static int make_call(struct dv_diag_op *op, struct dv_err *err)
+{
+	const struct dv_diag_kind *k = op->kind;
+	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
+	int r = k->conns ? k->conns(op, err) : 0;
+	const struct dv_buf *rq = &op->request[op->v1];
+
+	if (r < 0)
+		return r;
+	op->stage = DV_STAGE_WAITING;
+	if (k->call)
+		return k->call(op, err);
+	o.timeout_ms = dv_diag_op_left(op);
+	o.wait_ready = op->wait_ready;
+	r = dv_rpc_call(op->diag->rpc, &op->call,
+			op->v1 ? DV_DIAG_V1 : k->service,
+			op->v1 ? k->v1 : k->method, rq->data, rq->len, &o,
+			on_reply, op, err);
+	return r < 0 ? r : DV_MORE;
+}
+
+/* Is it known who is there? 0, DV_MORE: it will be, -errno. */
+static int know(struct dv_diag_op *op, struct dv_err *err)
+{
+	struct dv_diag *d = op->diag;
+	int r;
+
+	if (op->r < 0) {
+		*err = op->err;
+		return op->r;
+	}
+	if (op->kind->v1 && d->ask < DV_ASK_V1) {
+		r = ask_hello(d, op, err);
+		return r < 0 ? r : DV_MORE;
+	}
+	op->v1 = op->kind->v1 && d->ask == DV_ASK_V1;
+	if (op->v1 || op->kind->service)
+		return 0;
+	dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
+		   "this server does not speak davit.v1 (%s)", op->kind->v1);
+	dv_err_hint(err, "only a guest with davit-agent can do that");
+	return -ENOTSUP;
+}
+
+static int next(struct dv_diag_op *op, struct dv_err *err)
+{
+	int r;
+
+	if (op->kind->begin) {
+		op->stage = DV_STAGE_WAITING;
+		r = op->kind->begin(op, err);
+		return r == 0 ? DV_MORE : r;
+	}
+	if (op->stage == DV_STAGE_HELLO) {
+		r = know(op, err);
+		if (r != 0)
+			return r;
+		op->stage = DV_STAGE_CONNS;
+		op->n_conns = op->v1 ? op->n_conns_v1 : op->n_conns_old;
+		if (op->n_conns) {
+			dv_diag_conns_start(op);
+			return DV_MORE;
+		}
+	}
+	op->stage = DV_STAGE_CALL;
+	return make_call(op, err);
+}
+
+void dv_diag_op_next(struct dv_diag_op *op)
+{
+	struct dv_err err = DV_ERR_INIT;
+	int r = next(op, &err);
+
+	if (r == DV_MORE)
+		return;
+	dv_diag_op_end(op, r < 0 ? r : 0, &err);
+}

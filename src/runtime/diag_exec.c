@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes: exec, wait, signal, resize, attach.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/def.h"
+#include "base/fd.h"
+#include "runtime/diag.h"
+#include "wire/pb.h"
+
+/* ---- the handle --------------------------------------------------------- */
+
+int dv_diag_proc_of_pid(struct dv_diag *diag, int32_t pid,
+			struct dv_diag_proc **procp)
+{
+	struct dv_diag_proc *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	*p = (struct dv_diag_proc){ .diag = diag,
+				    .pid = pid,
+				    .fd = { -1, -1, -1 } };
+	*procp = p;
+	return 0;
+}
+
+struct dv_diag_proc *dv_diag_proc_free(struct dv_diag_proc *p)
+{
+	if (!p)
+		return NULL;
+	for (int i = 0; i < 3; i++)
+		dv_close(p->fd[i]);
+	free(p);
+	return NULL;
+}
+
+int32_t dv_diag_proc_pid(const struct dv_diag_proc *p)
+{
+	return p->pid;
+}
+
+int dv_diag_proc_take_stdio(struct dv_diag_proc *p, int which)
+{
+	if (which < 0 || which > 2 || p->fd[which] < 0)
+		return -ENOENT;
+	return dv_take_fd(&p->fd[which]);
+}
+
+/* ---- exec ---------------------------------------------------------------- */
+
+static size_t count(const char *const *words)
+{
+	size_t n = 0;
+
+	while (words && words[n])
+		n++;
+	return n;
+}
+
+/* "KEY=VALUE" lends its value; keys are copied, one after the other. */
+int dv_diag_env(const char *const *env, dv_EnvPair **pairsp, char **namesp,
+		size_t *np)
+{
+	size_t n = count(env), total = 0;
+	char *at;
+
+	*np = n;
+	for (size_t i = 0; i < n; i++)
+		total += strcspn(env[i], "=") + 1;
+	*pairsp = calloc(n + 1, sizeof(**pairsp));
+	*namesp = at = malloc(total + 1);
+	if (!*pairsp || !at)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strcspn(env[i], "=");
+
+		memcpy(at, env[i], len);
+		at[len] = '\0';
+		(*pairsp)[i].name = at;
+		if (env[i][len])
+			(*pairsp)[i].value = dv_diag_borrow(env[i] + len + 1);
+		at += len + 1;
+	}
+	return 0;
+}
+
+struct request {
+	dv_EnvPair *env; /* owned */
+	char *names;     /* owned */
+	size_t n_env, n_argv;
+};
+
+static int put_v1(struct dv_diag_op *op, const struct dv_diag_exec *e,
+		  const struct request *q, struct dv_err *err)
+{
+	dv_ExecRequest m = dv_ExecRequest_init_zero;
+
+	m.argv = (char **)(uintptr_t)e->argv;
+	m.argv_count = (pb_size_t)q->n_argv;
+	m.env = q->env;
+	m.env_count = (pb_size_t)q->n_env;
+	m.clear_env = e->clear_env;
+	m.cwd = e->cwd ? dv_diag_borrow(e->cwd) : NULL;
+	m.has_ids = e->has_ids;
+	m.ids.uid = e->uid;
+	m.ids.gid = e->gid;
+	m.combine_stderr = e->combine_stderr;
+	m.terminal = e->tty;
+	m.rows = e->rows;
+	m.cols = e->cols;
+	m.timeout_ms = e->timeout_ms > 0 ? (uint64_t)e->timeout_ms : 0;
+	return dv_diag_op_put(op, true, dv_ExecRequest_fields, &m, err);
+}
+
+static int put_old(struct dv_diag_op *op, const struct dv_diag_exec *e,
+		   const struct request *q, struct dv_err *err)
+{
+	dv_diag_ExecRequest m = dv_diag_ExecRequest_init_zero;
+
+	static_assert(sizeof(dv_EnvPair) == sizeof(dv_diag_EnvPair),
+		      "one schema, twice");
+	m.command = dv_diag_borrow(e->argv[0]);
+	m.args = (char **)(uintptr_t)(e->argv + 1);
+	m.args_count = (pb_size_t)(q->n_argv - 1);
+	m.tty = e->tty;
+	m.env = (dv_diag_EnvPair *)(void *)q->env;
+	m.env_count = (pb_size_t)q->n_env;
+	m.clear_env = e->clear_env;
+	m.combine_stderr = e->combine_stderr;
+	m.raw_socket_io = e->raw;
+	return dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
+}
+
+enum { F_RAW = 8, F_KEEP = 16, F_NEEDS_V1 = 32 }; /* beside DV_DIAG_STD* */
+
+static int conns_v1(struct dv_diag_op *op, const uint64_t id[3],
+		    struct dv_err *err)
+{
+	dv_ExecRequest m = dv_ExecRequest_init_zero;
+	dv_Stdio *io[3] = { &m.stdin, &m.stdout, &m.stderr };
+
+	m.has_stdin = m.has_stdout = m.has_stderr = true;
+	for (int i = 0; i < 3; i++) {
+		io[i]->mode = !id[i]            ? dv_StdioMode_STDIO_NULL
+			      : op->arg & F_RAW ? dv_StdioMode_STDIO_RAW
+						: dv_StdioMode_STDIO_CONN;
+		io[i]->conn = id[i];
+		io[i]->keep = id[i] && i && (op->arg & F_KEEP);
+	}
+	return dv_diag_op_put(op, true, dv_ExecRequest_fields, &m, err);
+}
+
+static int conns_exec(struct dv_diag_op *op, struct dv_err *err)
+{
+	dv_diag_ExecRequest m = dv_diag_ExecRequest_init_zero;
+	struct dv_diag_proc *p = op->own;
+	uint64_t id[3] = { 0 };
+	size_t n = 0;
+
+	if (!op->v1 && (op->arg & F_NEEDS_V1))
+		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
+				  "this server cannot set a directory, a user, "
+				  "or keep output (it has no davit.v1)");
+	for (int i = 0; i < 3; i++) {
+		if (!(op->arg & DV_BIT(i)))
+			continue;
+		id[i] = op->conns[n].id;
+		p->fd[i] = dv_diag_conn_take(op, n++);
+	}
+	if (op->v1)
+		return conns_v1(op, id, err);
+	m.stdin = id[0];
+	m.stdout = id[1];
+	m.stderr = id[2];
+	return dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
+}
+
+/* Others' servers have one code for everything, and a text. */
+static void name_step(struct dv_err *err)
+{
+	if (err->step)
+		return;
+	if (err->code == DV_NOT_FOUND || strstr(err->msg, "(os error 2)"))
+		err->step = DV_STEP_LOOKUP;
+	else if (err->code == DV_DENIED || strstr(err->msg, "(os error 13)") ||
+		 strstr(err->msg, "(os error 8)"))
+		err->step = DV_STEP_EXEC;
+}
+
+static int take_reply(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+		      struct dv_diag_proc *p, struct dv_err *err)
+{
+	dv_diag_ExecResponse old = dv_diag_ExecResponse_init_zero;
+	dv_ExecReply m = dv_ExecReply_init_zero;
+	int r;
+
+	if (!op->v1) {
+		r = dv_pb_decode(dv_diag_ExecResponse_fields, reply->payload,
+				 reply->len, &old, err);
+		p->pid = old.pid;
+		return r;
+	}
+	r = dv_pb_decode(dv_ExecReply_fields, reply->payload, reply->len, &m,
+			 err);
+	p->pid = m.pid;
+	p->id = m.id;
+	return r;
+}
+
+static int reply_exec(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+		      struct dv_err *err)
+{
+	struct dv_diag_proc *p = op->own, **procp = op->out[0];
+	int r = reply->r;
+
+	if (r < 0) {
+		name_step(err);
+		return r;
+	}
+	r = take_reply(op, reply, p, err);
+	if (r < 0)
+		return r;
+	p->ours = true;
+	*procp = p;
+	op->own = NULL;
+	return 0;
+}
+
+static void deinit_exec(struct dv_diag_op *op)
+{
+	dv_diag_proc_free(op->own);
+}
+
+static const struct dv_diag_kind kind_exec = {
+	.what = "exec",
+	.v1 = "Exec",
+	.service = DV_DIAG_OLD,
+	.method = "Exec",
+	.conns = conns_exec,
+	.reply = reply_exec,
+	.wants_errors = true,
+	.deinit = deinit_exec,
+};
+
+static int fill_exec(struct dv_diag_op *op, const struct dv_diag_exec *e,
+		     struct dv_err *err)
+{
+	struct request q = { .n_argv = count(e->argv) };
+	struct dv_diag_proc *p = NULL;
+	int r = dv_diag_proc_of_pid(op->diag, 0, &p);
+
+	op->own = p;
+	if (r == 0)
+		r = dv_diag_env(e->env, &q.env, &q.names, &q.n_env);
+	if (r == 0 && (q.n_argv > UINT16_MAX || q.n_env > UINT16_MAX))
+		r = -E2BIG;
+	if (r < 0)
+		dv_err_sys(err, -r, "exec %s", e->argv[0]);
+	if (r == 0)
+		r = put_v1(op, e, &q, err);
+	if (r == 0)
+		r = put_old(op, e, &q, err);
+	free(q.env);
+	free(q.names);
+	return r;
+}
+
+int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
+		 struct dv_diag_proc **procp, const struct dv_diag_how *how,
+		 struct dv_err *err)
+{
+	struct dv_diag_exec e = DV_DIAG_EXEC_INIT;
+	struct dv_diag_op *op;
+	int r = dv_diag_opts_copy(&e, sizeof(e), exec, err);
+
+	if (r < 0)
+		return r;
+	if (!e.argv || !e.argv[0])
+		return dv_err_set(err, EINVAL, DV_INVALID, "exec: no command");
+	r = dv_diag_op_new(diag, &kind_exec, how, &op, err);
+	if (r < 0)
+		return r;
+	op->arg = e.stdio & 7;
+	if (e.tty) /* there is one way out of a terminal */
+		op->arg &= ~(uint32_t)DV_DIAG_STDERR;
+	for (uint32_t bits = op->arg; bits; bits &= bits - 1)
+		op->n_conns_v1++;
+	op->n_conns_old = op->n_conns_v1;
+	op->arg |= (e.raw ? F_RAW : 0U) | (e.keep ? F_KEEP : 0U);
+	if (e.cwd || e.has_ids || e.keep)
+		op->arg |= F_NEEDS_V1;
+	op->out[0] = procp;
+	return dv_diag_op_go(op, fill_exec(op, &e, err), err);
+}
+
+/* ---- wait ---------------------------------------------------------------- */
+
+static const char *const ended_by[] = {
+	[DV_ENDED_EXIT] = "exit",       [DV_ENDED_SIGNAL] = "signal",
+	[DV_ENDED_TIMEOUT] = "timeout", [DV_ENDED_OOM] = "oom",
+	[DV_ENDED_STOP] = "stop",       [DV_ENDED_KEEPER] = "keeper",
+};
+static_assert(DV_ARRAY_LEN(ended_by) == DV_ENDED_N, "one word each");
+
+static uint32_t parse_ended_by(const char *word)
+{
+	for (uint32_t i = 0; word && i < DV_ENDED_N; i++)
+		if (!strcmp(word, ended_by[i]))
+			return i;
+	return DV_ENDED_EXIT;
+}
+
+/* Copy what the caller has room for. */
+static void give_exit(struct dv_exit *to, const struct dv_exit *from)
+{
+	size_t size = dv_min(to->size, sizeof(*from));
+
+	if (size > sizeof(to->size))
+		memcpy((char *)to + sizeof(to->size),
+		       (const char *)from + sizeof(from->size),
+		       size - sizeof(to->size));
+}
+
+void dv_diag_exit_of_record(struct dv_exit *to, const dv_ExitRecord *rec)
+{
+	struct dv_exit e = { .code = rec->code,
+			     .signal = rec->signal,
+			     .ended_by = parse_ended_by(rec->ended_by),
+			     .core = rec->core,
+			     .oom = rec->oom,
+			     .timed_out = rec->timed_out,
+			     .started_unix_ns = rec->start_unix_ns,
+			     .exited_unix_ns = rec->end_unix_ns,
+			     .user_us = rec->user_us,
+			     .system_us = rec->system_us,
+			     .max_rss_kib = rec->max_rss_kib };
+
+	if (e.exited_unix_ns > e.started_unix_ns)
+		e.wall_ns = e.exited_unix_ns - e.started_unix_ns;
+	give_exit(to, &e);
+}
+
+static void of_response(struct dv_exit *to, const dv_diag_WaitResponse *m)
+{
+	struct dv_exit e = { .code = m->exit_code,
+			     .signal = m->signal,
+			     .core = m->core,
+			     .oom = m->oom,
+			     .ended_by = m->oom      ? DV_ENDED_OOM
+					 : m->signal ? DV_ENDED_SIGNAL
+						     : DV_ENDED_EXIT };
+
+	give_exit(to, &e);
+}
+
+static void forget(struct dv_rpc_call *call DV_UNUSED,
+		   const struct dv_rpc_reply *reply DV_UNUSED,
+		   void *arg DV_UNUSED)
+{
+}
+
+/* It arrived: the server need not keep the record. Nobody waits for that. */
+static void release(struct dv_diag_op *op)
+{
+	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
+
+	o.timeout_ms = DV_DIAG_HELLO_MS;
+	dv_rpc_call(op->diag->rpc, NULL, DV_DIAG_V1, "Release",
+		    op->request[1].data, op->request[1].len, &o, forget, NULL,
+		    NULL);
+}
+
+static int reply_wait(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+		      struct dv_err *err)
+{
+	dv_diag_WaitResponse old = dv_diag_WaitResponse_init_zero;
+	dv_ExitRecord m = dv_ExitRecord_init_zero;
+	struct dv_exit *exit = op->out[0];
+	int r;
+
+	if (!op->v1) {
+		r = dv_pb_decode(dv_diag_WaitResponse_fields, reply->payload,
+				 reply->len, &old, err);
+		if (r == 0 && exit)
+			of_response(exit, &old);
+		return r;
+	}
+	r = dv_pb_decode(dv_ExitRecord_fields, reply->payload, reply->len, &m,
+			 err);
+	if (r == 0 && exit)
+		dv_diag_exit_of_record(exit, &m);
+	dv_pb_release(dv_ExitRecord_fields, &m);
+	if (r == 0 && op->arg)
+		release(op);
+	return r;
+}
+
+static const struct dv_diag_kind kind_wait = {
+	.what = "wait",
+	.v1 = "Wait",
+	.service = DV_DIAG_OLD,
+	.method = "Wait",
+	.reply = reply_wait,
+};
+
+int dv_diag_wait(struct dv_diag_proc *p, struct dv_exit *exit,
+		 const struct dv_diag_how *how, struct dv_err *err)
+{
+	dv_diag_WaitRequest old = dv_diag_WaitRequest_init_zero;
+	dv_ProcessName m = dv_ProcessName_init_zero;
+	struct dv_diag_op *op;
+	int r = dv_diag_op_new(p->diag, &kind_wait, how, &op, err);
+
+	if (r < 0)
+		return r;
+	old.pid = m.pid = p->pid;
+	m.id = p->id;
+	op->out[0] = exit;
+	op->arg = p->ours;
+	r = dv_diag_op_put(op, false, dv_diag_WaitRequest_fields, &old, err);
+	if (r == 0)
+		r = dv_diag_op_put(op, true, dv_ProcessName_fields, &m, err);
+	return dv_diag_op_go(op, r, err);
+}
+
+/* ---- davit.v1 only --------------------------------------------------------
+ */
+
+static const struct dv_diag_kind kind_signal = { .what = "signal",
+						 .v1 = "Signal" };
+
+int dv_diag_signal(struct dv_diag_proc *p, int signo, enum dv_diag_scope scope,
+		   const struct dv_diag_how *how, struct dv_err *err)
+{
+	dv_SignalRequest m = dv_SignalRequest_init_zero;
+	struct dv_diag_op *op;
+	int r = dv_diag_op_new(p->diag, &kind_signal, how, &op, err);
+
+	if (r < 0)
+		return r;
+	m.id = p->id;
+	m.pid = p->pid;
+	m.signal = signo;
+	m.scope = (dv_SignalScope)scope;
+	r = dv_diag_op_put(op, true, dv_SignalRequest_fields, &m, err);
+	return dv_diag_op_go(op, r, err);
+}
+
+static const struct dv_diag_kind kind_resize = { .what = "resize",
+						 .v1 = "Resize" };
+
+int dv_diag_resize(struct dv_diag_proc *p, uint16_t rows, uint16_t cols,
+		   const struct dv_diag_how *how, struct dv_err *err)
+{
+	dv_ResizeRequest m = dv_ResizeRequest_init_zero;
+	struct dv_diag_op *op;
+	int r = dv_diag_op_new(p->diag, &kind_resize, how, &op, err);
+
+	if (r < 0)
+		return r;
+	m.id = p->id;
+	m.pid = p->pid;
+	m.rows = rows;
+	m.cols = cols;
+	r = dv_diag_op_put(op, true, dv_ResizeRequest_fields, &m, err);
+	return dv_diag_op_go(op, r, err);
+}
+
+static int conns_attach(struct dv_diag_op *op, struct dv_err *err)
+{
+	dv_AttachRequest m = dv_AttachRequest_init_zero;
+
+	m.conn = op->conns[0].id;
+	return dv_diag_op_put(op, true, dv_AttachRequest_fields, &m, err);
+}
+
+static int reply_attach(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+			struct dv_err *err)
+{
+	dv_AttachReply m = dv_AttachReply_init_zero;
+	int *fdp = op->out[0];
+	uint64_t *offsetp = op->out[1];
+	int r = dv_pb_decode(dv_AttachReply_fields, reply->payload, reply->len,
+			     &m, err);
+
+	if (r < 0)
+		return r;
+	if (offsetp)
+		*offsetp = m.offset;
+	*fdp = dv_diag_conn_take(op, 0);
+	return 0;
+}
+
+static const struct dv_diag_kind kind_attach = {
+	.what = "attach",
+	.v1 = "Attach",
+	.conns = conns_attach,
+	.reply = reply_attach,
+};
+
+int dv_diag_attach(struct dv_diag_proc *p, int which, uint64_t offset, int *fdp,
+		   uint64_t *offsetp, const struct dv_diag_how *how,
+		   struct dv_err *err)
+{
+	dv_AttachRequest m = dv_AttachRequest_init_zero;
+	struct dv_diag_op *op;
+	int r = dv_diag_op_new(p->diag, &kind_attach, how, &op, err);
+
+	if (r < 0)
+		return r;
+	m.id = p->id;
+	m.pid = p->pid;
+	m.stream = (uint32_t)which;
+	m.offset = offset;
+	op->n_conns_v1 = 1;
+	op->out[0] = fdp;
+	op->out[1] = offsetp;
+	r = dv_diag_op_put(op, true, dv_AttachRequest_fields, &m, err);
+	return dv_diag_op_go(op, r, err);
+}

@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: MIT
+# davit diag against davit-agent, on a unix socket of this machine.
+load lib
+
+setup()
+{
+	davit_setup
+	sock=$top/agent.sock
+	"$AGENT" --listen "$sock" >"$top/agent.log" 2>&1 3>&- &
+	agent=$!
+	davit diag "$sock" wait-ready -t 20s
+}
+
+teardown()
+{
+	if [ -n "$agent" ]; then
+		kill "$agent" 2>/dev/null || :
+		wait "$agent" || :
+	fi
+	cat "$top/agent.log" >&2 || :
+	rm -f "$sock"
+	davit_teardown
+}
+
+diag()
+{
+	davit diag "$sock" "$@"
+}
+
+# ten seconds for a condition
+until_true()
+{
+	SECONDS=0
+	until "$@"; do
+		[ $SECONDS -lt 10 ] || fail "never: $*"
+		sleep 0.05
+	done
+}
+
+sanitized()
+{
+	grep -q __asan_init "$top/davit"
+}
+
+@test "ping says that it answers" {
+	run -0 diag ping
+	assert_output --regexp 'answers in [0-9]+ us'
+	run -0 davit diag "unix:$sock" ping
+	run -0 davit diag "vsock:$sock" ping
+	cd "$top"
+	run -0 davit diag ./agent.sock ping
+}
+
+@test "bad targets and bad words are refused" {
+	refused 2 'CID 0' diag vsock:0 ping
+	refused 2 'CID 1' diag vsock:1 ping
+	refused 2 'CID 2' diag vsock:2 ping
+	refused 2 word diag word ping
+	refused 2 'no target' diag
+	refused 2 'no verb given' diag "$sock"
+	refused 2 'no verb "frob"' diag "$sock" frob
+	refused 1 'No such file' diag "$top/none" ping
+	refused 125 'No such file' diag "$top/none" exec -- true
+	refused 125 'too few' diag "$sock" exec
+	refused 2 'too much' diag "$sock" ping x
+	refused 2 'either PID' diag "$sock" core
+	refused 2 'no process id' diag "$sock" kill 1x
+	refused 2 'no signal' diag "$sock" kill -s NOPE 1
+	refused 2 'no port' diag "$sock" relay 0
+	refused 2 'tcp' diag "$sock" relay 5 udp:7
+	refused 2 snaplen diag "$sock" pcap --snaplen 0 /dev/null
+	run -0 davit diag --help
+	run -0 davit diag exec --help
+	run -0 diag inspect --help
+}
+
+@test "wait-ready waits for who is not there yet, and gives up in time" {
+	refused 1 'no answer within' diag "$top/later" wait-ready -t 200ms
+	davit diag "$top/later" wait-ready -t 20s &
+	waiter=$!
+	"$AGENT" --listen "$top/later" 3>&- &
+	later=$!
+	wait $waiter
+	kill $later
+	wait $later || :
+}
+
+@test "exec: status, streams, environment" {
+	run -7 diag exec -- sh -c 'exit 7'
+	run -0 --separate-stderr diag exec -- sh -c 'echo out; echo err >&2'
+	assert_equal "$output" out
+	assert_equal "$stderr" err
+	run -137 diag exec -- sh -c 'kill -9 $$'
+	run -127 diag exec -- /no/such
+	run -127 diag exec -- no-such-command
+	run -126 diag exec -- /etc/passwd
+	run -0 diag exec -e A=1 -e B= -- sh -c 'echo "[$A][${B-unset}]"'
+	assert_output '[1][]'
+	run -0 diag exec --clear-env -e A=1 -- /usr/bin/env
+	assert_output A=1
+	run -0 diag exec -w /usr -- pwd
+	assert_output /usr
+	[ "$(id -u)" != 0 ] || {
+		run -0 diag exec -u 65534:65533 -- sh -c 'id -u; id -g'
+		assert_output $'65534\n65533'
+	}
+	[ "$(printf hello | diag exec -- cat)" = hello ]
+	run -0 diag exec -- cat </dev/null
+	assert_output ''
+}
+
+@test "exec: every status, and signals" {
+	local n
+
+	for n in {0..255}; do
+		status=0
+		diag exec -- sh -c "exit $n" </dev/null || status=$?
+		assert_equal "$status" "$n"
+	done
+	for n in 1 2 6 9 11 15 34 64; do
+		run -$((128 + n)) diag exec -- sh -c "ulimit -c 0; kill -$n \$\$"
+	done
+}
+
+@test "exec --timeout gives 124, --json the record" {
+	run -124 diag exec --timeout 200ms -- sleep 100
+	run -0 --separate-stderr diag exec --json -- sh -c 'echo x'
+	record=$stderr
+	assert_equal "$(field code)" 0
+	run -137 --separate-stderr diag exec --json -- sh -c 'kill -9 $$'
+	record=$stderr
+	assert_equal "$(field signal)" '"SIGKILL"'
+	run -127 --separate-stderr diag exec --json -- /no/such
+	record=$stderr
+	assert_equal "$(field error.exit)" 127
+}
+
+@test "a signal to the client reaches the command" {
+	diag exec -- sh -c 'trap "echo got; exit 5" TERM; echo up
+		while :; do sleep 0.05; done' >"$top/out" 3>&- &
+	client=$!
+	until_true grep -q up "$top/out"
+	# The shell function is a subshell that waits for davit itself.
+	kill -TERM "$(pgrep -P $client || echo $client)"
+	status=0
+	wait $client || status=$?
+	assert_equal "$status" 5
+	grep -q got "$top/out"
+}
+
+@test "200 execs at the same time" {
+	local i pids=()
+
+	for ((i = 0; i < 200; i++)); do
+		"$top/davit" diag "$sock" exec -- sh -c \
+			"cat; echo $i; exit $((i % 100))" <<<"in $i" \
+			>"$top/out.$i" 2>"$top/err.$i" 3>&- &
+		pids+=($!)
+	done
+	for ((i = 0; i < 200; i++)); do
+		status=0
+		wait "${pids[i]}" || status=$?
+		assert_equal "$status: $(cat "$top/err.$i")" "$((i % 100)): "
+		assert_equal "$(cat "$top/out.$i")" "in $i"$'\n'"$i"
+	done
+}
+
+@test "a gigabyte, exactly" {
+	local mib=1024 want got
+
+	! sanitized || mib=256
+	want=$(head -c ${mib}M /dev/zero | openssl enc -aes-128-ctr -K 0 -iv 0 \
+		2>/dev/null | sha256sum)
+	got=$(diag exec -- sh -c "head -c ${mib}M /dev/zero |
+		openssl enc -aes-128-ctr -K 0 -iv 0 2>/dev/null" </dev/null |
+		sha256sum)
+	assert_equal "$got" "$want"
+	got=$(head -c ${mib}M /dev/zero | openssl enc -aes-128-ctr -K 0 -iv 0 \
+		2>/dev/null | diag exec -- sha256sum)
+	assert_equal "$got" "$want"
+}
+
+@test "a slow reader loses nothing and holds up nobody" {
+	mkfifo "$top/slow"
+	diag exec -- seq 300000 </dev/null >"$top/slow" 3>&- &
+	slow=$!
+	exec 7<"$top/slow"
+	run -0 diag exec -- echo fast
+	assert_output fast
+	# The command has ended or stands; its output is all there.
+	assert_equal "$(sha256sum <&7)" "$(seq 300000 | sha256sum)"
+	exec 7<&-
+	wait $slow
+}
+
+@test "the agent is killed while a command runs" {
+	"$top/davit" diag "$sock" exec -- sh -c 'echo up $$; exec sleep 1000' \
+		>"$top/out" 2>"$top/err" </dev/null 3>&- &
+	client=$!
+	until_true grep -q up "$top/out"
+	group=$(readlink /proc/"$agent"/fd/* | grep '/davit-[0-9a-f]*$' || :)
+	kill -9 "$agent"
+	wait "$agent" || :
+	agent=
+	status=0
+	wait $client || status=$?
+	assert_equal "$status" 125
+	grep -q 'lost the command while it was running' "$top/err"
+	# Nobody was left to clean: the command and the agent's group.
+	kill -9 "$(sed -n 's/^up //p' "$top/out")" 2>/dev/null || :
+	[ -z "$group" ] || until_true rmdir "$group"
+}
+
+@test "a terminal: size, raw mode, status" {
+	export DIAG=$sock TERM=xterm
+	for name in shell resized ended_by_signal interrupted; do
+		"$PYTHON" "$HELPERS/term.py" diag_$name "$top/davit" "$top/work"
+	done
+}
+
+@test "inspect: text, JSON, depth, update" {
+	run -0 diag inspect -l 0
+	assert_line --regexp 'build: _,'
+	run -0 diag inspect --json
+	"$PYTHON" -c 'import json, sys; json.loads(sys.argv[1])["mesh"]' "$output"
+	refused 1 'not found' diag "$sock" inspect no/such
+	run -0 diag inspect -u info log/filter
+	run -0 diag inspect log/filter
+	assert_output --partial info
+	refused 1 'immutable' diag "$sock" inspect -u x build/version
+	refused 2 either diag "$sock" inspect -w -u x log
+}
+
+@test "inspect --watch shows rates until it is stopped" {
+	"$top/davit" diag "$sock" inspect -w50ms --json rpc >"$top/out" 3>&- &
+	watcher=$!
+	until_true sh -c "[ \$(wc -l <'$top/out') -ge 3 ]"
+	kill $watcher
+	wait $watcher || :
+}
+
+@test "completion of live paths" {
+	run -0 davit complete diag "$sock" inspect bui
+	assert_output build/
+	run -0 davit complete diag "$sock" inspect build/
+	assert_line --partial build/
+	run -0 davit complete diag "$top/none" inspect bui
+	assert_output ''
+	run -0 bash -c "PATH=$top:\$PATH; source <(davit __gen bash)
+		COMP_LINE='davit diag $sock inspect mes' COMP_POINT=200
+		COMP_WORDS=(davit diag $sock inspect mes) COMP_CWORD=4
+		compopt() { :; }
+		_davit; echo \"\${COMPREPLY[@]}\""
+	assert_output mesh/
+}
+
+@test "cat" {
+	run -0 diag cat /proc/sys/kernel/ostype
+	assert_output Linux
+	head -c 5M /dev/urandom >"$top/file"
+	diag cat "$top/file" | cmp - "$top/file"
+	refused 1 'No such file' diag "$sock" cat /no/such
+	run -1 diag cat /tmp
+}
+
+@test "cat -f goes on with what is appended" {
+	echo one >"$top/file"
+	"$top/davit" diag "$sock" cat -f "$top/file" >"$top/out" 3>&- &
+	follower=$!
+	until_true grep -q one "$top/out"
+	echo two >>"$top/file"
+	until_true grep -q two "$top/out"
+	kill $follower
+	wait $follower || :
+}
+
+@test "kmsg" {
+	[ -r /dev/kmsg ] && head -c 0 /dev/kmsg || skip 'no kernel log here'
+	run -0 diag kmsg
+	run -0 diag kmsg --json
+	[ -z "${lines[0]}" ] || "$PYTHON" -c \
+		'import json, sys; json.loads(sys.argv[1])["seq"]' "${lines[0]}"
+}
+
+@test "ps, kill, pid" {
+	"$top/davit" diag "$sock" exec -- sleep 1000 3>&- </dev/null &
+	client=$!
+	until_true sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
+	run -0 diag ps --json
+	pid=$("$PYTHON" -c 'import json, sys
+print([p["pid"] for p in json.loads(sys.argv[1]) if p["argv"][0] == "sleep"][0])' \
+		"$output")
+	run -0 diag kill -s USR1 "$pid"
+	status=0
+	wait $client || status=$?
+	assert_equal "$status" $((128 + 10))
+	run -1 diag kill "$pid"
+	run -0 diag pid davit-agent
+	assert_output --regexp '^[0-9]+$'
+	refused 1 'no process is named' diag "$sock" pid nobody
+}
+
+@test "core opens in gdb, and the process goes on" {
+	command -v gdb >/dev/null || skip 'no gdb'
+	"$top/davit" diag "$sock" exec -- sleep 1000 3>&- </dev/null &
+	client=$!
+	until_true sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
+	pid=$(diag ps | awk '/sleep 1000/ { print $1 }')
+	diag core "$pid" >"$top/core"
+	run -0 gdb -batch -ex bt "$(command -v sleep)" "$top/core"
+	assert_output --regexp 'nanosleep|\?\?'
+	kill -0 "$pid"
+	run -1 diag core 999999
+	run -0 diag kill "$pid"
+	wait $client || :
+}
+
+@test "mem-profile and saved-state" {
+	run -0 diag mem-profile "$agent"
+	"$PYTHON" -c 'import json, sys; json.loads(sys.argv[1])["total"]["rss"]' \
+		"$output"
+	diag saved-state >"$top/state.bin"
+	[ -s "$top/state.bin" ]
+	run -1 diag mem-profile 999999
+}
+
+@test "binary data is not written to a terminal" {
+	"$PYTHON" - "$top/davit" "$sock" <<-'END'
+	import os, pty, sys
+	for verb in ["saved-state"], ["core", "1"], ["pcap", "-s", "1"]:
+	    pid, master = pty.fork()
+	    if pid == 0:
+	        os.execv(sys.argv[1], ["davit", "diag", sys.argv[2], *verb])
+	    seen = b""
+	    try:
+	        while data := os.read(master, 4096):
+	            seen += data
+	    except OSError:
+	        pass
+	    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+	    os.close(master)
+	    assert status == 2 and b"terminal" in seen, (verb, status, seen)
+	END
+}
+
+@test "pcap: one file, every interface, stopped by time and by a signal" {
+	run diag pcap --query
+	[ "$status" = 0 ] || skip "no capture here: $output"
+	run -0 diag pcap --query --json
+	if ! diag pcap -s 300ms "$top/a.pcapng" 2>"$top/err"; then
+		grep -qi 'permi' "$top/err" && skip 'no right to capture'
+		fail "$(cat "$top/err")"
+	fi
+	[ "$(head -c 4 "$top/a.pcapng" | od -An -tx1 | tr -d ' ')" = 0a0d0d0a ]
+	"$top/davit" diag "$sock" pcap "$top/b.pcapng" 3>&- &
+	client=$!
+	until_true sh -c "'$top/davit' diag '$sock' pcap --query |
+		grep -q capturing"
+	# INT is ignored in what a shell runs in the background; TERM does the
+	# same.
+	kill -TERM $client
+	wait $client
+	[ -s "$top/b.pcapng" ]
+	! command -v capinfos >/dev/null || run -0 capinfos "$top/b.pcapng"
+}
+
+@test "restart keeps a running command, its bytes and its status" {
+	"$top/davit" diag "$sock" exec -- sh -c \
+		'echo up; read x; echo "got $x"; exit 9' >"$top/out" \
+		2>"$top/err" < <(until [ -e "$top/go" ]; do sleep 0.05; done
+			echo on) 3>&- &
+	client=$!
+	until_true grep -q up "$top/out"
+	run -0 diag restart
+	touch "$top/go"
+	status=0
+	wait $client || status=$?
+	assert_equal "$status: $(cat "$top/err")" '9: '
+	grep -q 'got on' "$top/out"
+}
+
+@test "relay: a guest's own port, by stdio and by TCP" {
+	# Port 1 is there anyway: a silent client ends when its input does.
+	run -0 diag relay 1 </dev/null
+	"$PYTHON" - "$top/davit" "$sock" <<-'END'
+	import re, socket, subprocess, sys
+	p = subprocess.Popen([sys.argv[1], "diag", sys.argv[2], "relay", "2",
+	                      "tcp:0"], stderr=subprocess.PIPE, text=True)
+	port = int(re.search(r"port (\d+)", p.stderr.readline())[1])
+	s = socket.create_connection(("127.0.0.1", port))
+	assert len(s.recv(8)) == 8  # a data connection's id
+	s.shutdown(socket.SHUT_WR)
+	assert s.recv(1) == b""
+	s.close()
+	assert p.wait(10) == 0
+	END
+	run -1 diag relay 77 </dev/null
+}
+
+@test "start without a workload that waits is refused" {
+	run -1 diag start
+	assert_output --partial davit:
+}
