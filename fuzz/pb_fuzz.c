@@ -7,6 +7,7 @@
 
 #include "base/def.h"
 #include "wire/diag.pb.h"
+#include "base/utf8.h"
 #include "wire/pb.h"
 #include "wire/sandbox.pb.h"
 

@@ -8,6 +8,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/utf8.h"
 #include "wire/pb.h"
 
 /* ---- bodies ---- */
@@ -123,9 +124,33 @@ static void run_cancel(struct dv_inflight *f)
 		f->call.cancel(&f->call);
 }
 
+/*
+ * The text of a failure is UTF-8 on the wire. Ours may name what a request held
+ * and that may be any bytes, or be cut in the middle of a character.
+ */
+static void say_failure(struct dv_inflight *f, const struct dv_err *err)
+{
+	size_t len = strnlen(err->msg, sizeof(err->msg) - 1);
+	struct dv_err e;
+
+	if (dv_utf8_ok(err->msg, len)) {
+		f->ops->fail(f, err);
+		return;
+	}
+	e = *err;
+	for (size_t i = 0; i < len;) {
+		size_t n = dv_utf8_next(e.msg + i, len - i, NULL);
+
+		if (n == 0)
+			e.msg[i] = '?';
+		i += dv_max(n, (size_t)1);
+	}
+	f->ops->fail(f, &e);
+}
+
 static void fail(struct dv_inflight *f, const struct dv_err *err)
 {
-	f->ops->fail(f, err);
+	say_failure(f, err);
 	release(f);
 }
 
@@ -370,7 +395,7 @@ static void answer(struct dv_call *call, const struct dv_body *body,
 	dv_assert(f->state != DV_CALL_ENDING);
 	r = f->ops->answer(f, body, fds, n_fds, &err);
 	if (r < 0)
-		f->ops->fail(f, &err);
+		say_failure(f, &err);
 	release(f);
 }
 

@@ -246,6 +246,28 @@ TEST(failures_say_what_the_handler_said)
 	try_close(&t);
 }
 
+/* The peer's own words may be cut anywhere, but not within a character. */
+TEST(text_of_a_failure_is_utf8)
+{
+	struct try t;
+	int fd;
+
+	try_open(&t, NULL);
+	fd = try_connect(&t, DV_PROTO_TTRPC_DIAG);
+	for (size_t n = 350; n < 360; n++) {
+		char name[512] = "", text[512];
+
+		memset(name, 'x', n);
+		for (int i = 0; i < 20; i++)
+			memcpy(name + n + 2 * i, "\xc3\xa9", 3);
+		try_call(&t, fd, 1, name, NULL, 0);
+		CHECK_EQ(try_answer(&t, fd, 1, text, sizeof(text)),
+			 DV_UNIMPLEMENTED);
+	}
+	dv_close(fd);
+	try_close(&t);
+}
+
 TEST(deadline_cancels_and_answers)
 {
 	dv_autobuf out = DV_BUF_INIT(1024);

@@ -87,7 +87,7 @@ static void on_pidfd(struct dv_src *src, uint32_t ev)
 	struct dv_procs *ps = e->procs;
 	struct rusage usage = { 0 };
 	siginfo_t info = { 0 };
-	struct dv_waiter *w;
+	struct dv_exec_waiter *w;
 	int r = dv_proc_reap(&e->proc, &info, &usage);
 
 	(void)ev;
@@ -168,7 +168,7 @@ void dv_exec_info(const struct dv_exec *e, dv_ProcessInfo *info)
 	};
 }
 
-bool dv_exec_wait(struct dv_exec *e, struct dv_waiter *w)
+bool dv_exec_wait(struct dv_exec *e, struct dv_exec_waiter *w)
 {
 	if (e->state == DV_EXEC_EXITED)
 		return false;
@@ -180,7 +180,7 @@ bool dv_exec_wait(struct dv_exec *e, struct dv_waiter *w)
 	return true;
 }
 
-void dv_exec_unwait(struct dv_waiter *w)
+void dv_exec_unwait(struct dv_exec_waiter *w)
 {
 	if (!w->prevp)
 		return;

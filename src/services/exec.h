@@ -43,7 +43,7 @@ struct dv_exec {
 	int signal;     /* the last one that we sent */
 	uint64_t timeout_ms;
 	dv_ExitRecord record;
-	struct dv_waiter *waiters;
+	struct dv_exec_waiter *waiters;
 	dv_exec_started *started; /* NULL: nobody waits */
 	void *started_arg;
 };

@@ -103,16 +103,16 @@ const dv_ExitRecord *dv_exec_record(const struct dv_exec *exec);
 void dv_exec_info(const struct dv_exec *exec, dv_ProcessInfo *info);
 
 /* Embedded in whoever waits. All-zero is idle. */
-struct dv_waiter {
-	struct dv_waiter *next, **prevp;
-	void (*fn)(struct dv_waiter *waiter, const dv_ExitRecord *record);
+struct dv_exec_waiter {
+	struct dv_exec_waiter *next, **prevp;
+	void (*fn)(struct dv_exec_waiter *waiter, const dv_ExitRecord *record);
 };
 /*
  * Call @waiter->fn once when it has exited, never from inside here. False: it
  * has exited already, see dv_exec_record(); nothing will be called.
  */
-bool dv_exec_wait(struct dv_exec *exec, struct dv_waiter *waiter);
-void dv_exec_unwait(struct dv_waiter *waiter); /* idempotent */
+bool dv_exec_wait(struct dv_exec *exec, struct dv_exec_waiter *waiter);
+void dv_exec_unwait(struct dv_exec_waiter *waiter); /* idempotent */
 
 /* Forget an exited one. -EBUSY: it runs. */
 int dv_exec_release(struct dv_exec *exec, struct dv_err *err);

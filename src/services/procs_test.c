@@ -470,7 +470,7 @@ TEST(slow_reader_holds_up_only_its_own)
 static unsigned int n_told;
 static int told_code;
 
-static void on_told(struct dv_waiter *w, const dv_ExitRecord *record)
+static void on_told(struct dv_exec_waiter *w, const dv_ExitRecord *record)
 {
 	(void)w;
 	n_told++;
@@ -479,7 +479,7 @@ static void on_told(struct dv_waiter *w, const dv_ExitRecord *record)
 
 TEST(every_waiter_is_told_and_the_record_stays)
 {
-	struct dv_waiter w[10] = { 0 };
+	struct dv_exec_waiter w[10] = { 0 };
 	struct try_procs t;
 	struct dv_exec *e;
 	dv_ExecRequest rq = { 0 };

@@ -35,6 +35,7 @@ enum {
 	SPLICE_MAX = 1 << 20, /* more than any pipe holds */
 	PIECE_MAX = 32 << 10, /* of a document; its sizes have 16 bits */
 	VEOF_MAX = 2,
+	STUCK_MAX = 8, /* that often both sides may have moved meanwhile */
 };
 
 /* What a step wants next. */
@@ -198,7 +199,8 @@ static enum next who_waits(struct dv_pump *p)
 		return WAIT_FROM;
 	if (!(fds[1].revents & POLLOUT))
 		return WAIT_TO;
-	p->copies = true; /* both are ready, and yet it did not move */
+	/* Ready since then; or they are, and yet splice() moves nothing. */
+	p->copies = ++p->stuck == STUCK_MAX;
 	return GO_ON;
 }
 
@@ -219,6 +221,7 @@ static enum next move(struct dv_pump *p)
 			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	if (n > 0) {
+		p->stuck = 0;
 		p->bytes += (uint64_t)n;
 		widen(p);
 		return GO_ON;

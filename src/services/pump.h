@@ -51,6 +51,7 @@ struct dv_pump {
 	bool midline;   /* a terminal got no newline last */
 	bool gone;      /* the destination went first */
 	bool wide;      /* its pipe was enlarged */
+	uint8_t stuck;  /* splice() moved nothing, though both were ready */
 	/* Everything is in the socket, its end too; may be NULL. */
 	void (*sent)(struct dv_pump *pump);
 	void (*done)(struct dv_pump *pump); /* last thing it does; may free */

@@ -88,7 +88,7 @@ void dv_svc_exec(struct dv_call *call, const dv_ExecRequest *rq,
 /* ---- exits ------------------------------------------------------------ */
 
 struct wait {
-	struct dv_waiter waiter;
+	struct dv_exec_waiter waiter;
 	struct dv_call *call;
 	void (*reply)(struct dv_call *call, const dv_ExitRecord *record);
 };
@@ -101,7 +101,8 @@ static void wait_cancelled(struct dv_call *call)
 	free(w);
 }
 
-static void on_exit_of(struct dv_waiter *waiter, const dv_ExitRecord *record)
+static void on_exit_of(struct dv_exec_waiter *waiter,
+		       const dv_ExitRecord *record)
 {
 	struct wait *w = dv_container_of(waiter, struct wait, waiter);
 

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * diag_peer SOCK DAVIT: what a client of an agent does, next to what it would
+ * do without one. It reads lines "WORD N K" and answers each with one number:
+ *
+ *	ping N		N pings; the median, in ns
+ *	spawn N		N times /bin/true by posix_spawn() and waitid();
+ *likewise exec N		N times by Exec and Wait in the agent; likewise
+ *	cli N		N times by posix_spawn() of `davit diag SOCK exec`
+ *	pair-out N	N bytes of a process's output through a socket pair:
+ *			bytes per second, from its start to its exit
+ *	agent-out N	the same of a process in the agent
+ *	pair-in N	N bytes of input, likewise
+ *	agent-in N	the same of a process in the agent
+ *
+ * diag_peer write|read N is that process: it writes N bytes to its output, or
+ * reads all of its input and succeeds when that was N bytes.
+ */
+#include <davit/diag.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/num.h"
+#include "stats.h"
+
+#define N_MAX      100000
+#define BUF_LEN    65536 /* what cat and dd of much use as well */
+#define TIMEOUT_MS 60000 /* nothing here lasts that long */
+#define NS_PER_S   1000000000.0
+
+static const char self_path[] = "/proc/self/exe";
+
+struct client {
+	struct dv_diag *diag;
+	const char *sock, *davit;
+	char self[4096]; /* the agent has another /proc/self */
+	char buf[BUF_LEN];
+};
+
+static void die(const char *what, const char *why)
+{
+	fprintf(stderr, "diag_peer: %s: %s\n", what, why);
+	exit(1);
+}
+
+static const struct dv_diag_how *how(void)
+{
+	static struct dv_diag_how h = DV_DIAG_HOW_INIT;
+
+	h.timeout_ms = TIMEOUT_MS;
+	return &h;
+}
+
+/* ---- the process at the other end -----------------------------------------
+ */
+
+static int write_much(uint64_t left)
+{
+	static char buf[BUF_LEN];
+
+	memset(buf, 'x', sizeof(buf));
+	while (left > 0) {
+		size_t n = dv_min(left, (uint64_t)sizeof(buf));
+
+		if (dv_write_full(STDOUT_FILENO, buf, n) < 0)
+			return 1;
+		left -= n;
+	}
+	return 0;
+}
+
+static int read_much(uint64_t want)
+{
+	static char buf[BUF_LEN];
+	uint64_t got = 0;
+	ssize_t n;
+
+	while ((n = dv_read(STDIN_FILENO, buf, sizeof(buf))) > 0)
+		got += (uint64_t)n;
+	return n < 0 || got != want;
+}
+
+/* ---- without an agent -----------------------------------------------------
+ */
+
+/* @fd becomes its descriptor @as, when there is one. */
+static pid_t spawn(const char *const *argv, int fd, int as)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	int r;
+
+	posix_spawn_file_actions_init(&actions);
+	for (int i = 0; i < 3; i++)
+		if (fd < 0 || i != as)
+			posix_spawn_file_actions_addopen(
+				&actions, i, "/dev/null", O_RDWR, 0);
+	if (fd >= 0)
+		posix_spawn_file_actions_adddup2(&actions, fd, as);
+	r = posix_spawn(&pid, argv[0], &actions, NULL, (char **)(uintptr_t)argv,
+			environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (r)
+		die(argv[0], dv_errno_text(r));
+	return pid;
+}
+
+static void reap(pid_t pid, const char *name)
+{
+	siginfo_t info;
+
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 ||
+	    info.si_code != CLD_EXITED || info.si_status != 0)
+		die(name, "has failed");
+}
+
+static void spawn_true(struct client *c)
+{
+	static const char *const argv[] = { "/bin/true", NULL };
+
+	(void)c;
+	reap(spawn(argv, -1, 0), argv[0]);
+}
+
+static void cli_true(struct client *c)
+{
+	const char *const argv[] = { c->davit, "diag",      c->sock, "exec",
+				     "--",     "/bin/true", NULL };
+
+	reap(spawn(argv, -1, 0), argv[0]);
+}
+
+/* ---- with one ---------------------------------------------------------------
+ */
+
+static struct dv_diag_proc *start(struct client *c, const char *const *argv,
+				  uint32_t stdio)
+{
+	struct dv_diag_exec exec = DV_DIAG_EXEC_INIT;
+	struct dv_err err = DV_ERR_INIT;
+	struct dv_diag_proc *p = NULL;
+
+	exec.argv = argv;
+	exec.stdio = stdio;
+	if (dv_diag_exec(c->diag, &exec, &p, how(), &err) < 0)
+		die(argv[0], err.msg);
+	return p;
+}
+
+static void finish(struct dv_diag_proc *p)
+{
+	struct dv_exit exit = { .size = sizeof(exit) };
+	struct dv_err err = DV_ERR_INIT;
+
+	if (dv_diag_wait(p, &exit, how(), &err) < 0)
+		die("wait", err.msg);
+	if (exit.code)
+		die("process", "has failed");
+	dv_diag_proc_free(p);
+}
+
+static void exec_true(struct client *c)
+{
+	static const char *const argv[] = { "/bin/true", NULL };
+
+	finish(start(c, argv, 0));
+}
+
+static void ping(struct client *c)
+{
+	struct dv_err err = DV_ERR_INIT;
+
+	if (dv_diag_ping(c->diag, how(), &err) < 0)
+		die("ping", err.msg);
+}
+
+/* ---- one number
+ * --------------------------------------------------------------- */
+
+static double median(struct client *c, uint64_t n, void (*fn)(struct client *))
+{
+	uint64_t *ns = calloc(n, sizeof(*ns)), p50;
+
+	if (!ns)
+		die("memory", dv_errno_text(ENOMEM));
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t begin = bench_now_ns();
+
+		fn(c);
+		ns[i] = bench_now_ns() - begin;
+	}
+	bench_sort(ns, n);
+	p50 = bench_quantile(ns, n, 50);
+	free(ns);
+	return (double)p50;
+}
+
+static void ready(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	if (poll(&p, 1, TIMEOUT_MS) <= 0)
+		die("stream", "nothing moves");
+}
+
+static void drain(struct client *c, int fd, uint64_t want)
+{
+	uint64_t got = 0;
+	ssize_t n;
+
+	while ((n = dv_read(fd, c->buf, BUF_LEN)) != 0) {
+		if (n == -EAGAIN)
+			ready(fd, POLLIN);
+		else if (n < 0)
+			die("read", dv_errno_text((int)-n));
+		else
+			got += (uint64_t)n;
+	}
+	if (got != want)
+		die("read", "not everything came");
+}
+
+static void feed(struct client *c, int fd, uint64_t left)
+{
+	while (left > 0) {
+		ssize_t n =
+			dv_write(fd, c->buf, dv_min(left, (uint64_t)BUF_LEN));
+
+		if (n == -EAGAIN)
+			ready(fd, POLLOUT);
+		else if (n < 0)
+			die("write", dv_errno_text((int)-n));
+		else
+			left -= (uint64_t)n;
+	}
+}
+
+/* Both directions alike: our end of a stream socket, which does not block. */
+static double transfer(struct client *c, uint64_t bytes, bool agent, bool out)
+{
+	char number[24];
+	const char *const argv[] = { c->self, out ? "write" : "read", number,
+				     NULL };
+	struct dv_diag_proc *p = NULL;
+	int fds[2] = { -1, -1 };
+	uint64_t begin = bench_now_ns();
+	pid_t pid = 0;
+
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)bytes);
+	if (agent) {
+		p = start(c, argv, out ? DV_DIAG_STDOUT : DV_DIAG_STDIN);
+		fds[0] = dv_diag_proc_take_stdio(p, out);
+	} else {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+			die("socketpair", dv_errno_text(errno));
+		pid = spawn(argv, fds[1], out);
+		dv_close(fds[1]);
+		dv_fd_nonblock(fds[0], true);
+	}
+	out ? drain(c, fds[0], bytes) : feed(c, fds[0], bytes);
+	dv_close(fds[0]);
+	agent ? finish(p) : reap(pid, argv[0]);
+	return (double)bytes * NS_PER_S / (double)(bench_now_ns() - begin);
+}
+
+static double answer(struct client *c, const char *word, uint64_t n)
+{
+	static const struct {
+		const char *word;
+		void (*fn)(struct client *c);
+	} each[] = {
+		{ "ping", ping },
+		{ "spawn", spawn_true },
+		{ "exec", exec_true },
+		{ "cli", cli_true },
+	};
+	static const struct {
+		const char *word;
+		bool agent, out;
+	} streams[] = {
+		{ "pair-out", false, true },
+		{ "agent-out", true, true },
+		{ "pair-in", false, false },
+		{ "agent-in", true, false },
+	};
+
+	for (size_t i = 0; i < DV_ARRAY_LEN(each) && n <= N_MAX; i++)
+		if (strcmp(word, each[i].word) == 0)
+			return median(c, n, each[i].fn);
+	for (size_t i = 0; i < DV_ARRAY_LEN(streams); i++)
+		if (strcmp(word, streams[i].word) == 0)
+			return transfer(c, n, streams[i].agent, streams[i].out);
+	die(word, "no such measurement");
+	return 0;
+}
+
+static int work(int argc, char **argv)
+{
+	bool out = strcmp(argv[1], "write") == 0;
+	uint64_t n;
+
+	if (argc != 3 || dv_parse_u64(argv[2], 0, UINT64_MAX, &n) < 0)
+		return 2;
+	return out ? write_much(n) : read_much(n);
+}
+
+int main(int argc, char **argv)
+{
+	static struct client c;
+	struct dv_err err = DV_ERR_INIT;
+	char word[16];
+	size_t n, k;
+
+	if (argc != 3) {
+		fprintf(stderr, "diag_peer SOCK DAVIT | write|read N\n");
+		return 2;
+	}
+	if (strcmp(argv[1], "write") == 0 || strcmp(argv[1], "read") == 0)
+		return work(argc, argv);
+	signal(SIGPIPE, SIG_IGN);
+	c.sock = argv[1];
+	c.davit = argv[2];
+	if (readlink(self_path, c.self, sizeof(c.self) - 1) < 0)
+		die(self_path, dv_errno_text(errno));
+	if (dv_diag_open(&c.diag, c.sock, &err) < 0 ||
+	    dv_diag_wait_ready(c.diag, how(), &err) < 0)
+		die(c.sock, err.msg);
+	while (scanf("%15s %zu %zu", word, &n, &k) == 3) {
+		printf("%.0f\n", answer(&c, word, n));
+		fflush(stdout);
+	}
+	dv_diag_free(c.diag);
+	return 0;
+}
