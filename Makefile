@@ -44,6 +44,7 @@ test: deps-build+test
 bench: deps-build+bench all
 	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/start
 	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/stdio
+	@B=$(abspath $(B)) bench/rpc
 
 # The whole-program test of that name, with more starts than `make test` does.
 soak: deps-build+test all

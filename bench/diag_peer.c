@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * diag_peer SOCK DAVIT: what a client of an agent does, next to what it would
- * do without one. It reads lines "WORD N K" and answers each with one number:
+ * do without one. It reads lines "WORD N K" and answers each with one number.
  *
- *	ping N		N pings; the median, in ns
- *	spawn N		N times /bin/true by posix_spawn() and waitid();
- *likewise exec N		N times by Exec and Wait in the agent; likewise
- *	cli N		N times by posix_spawn() of `davit diag SOCK exec`
- *	pair-out N	N bytes of a process's output through a socket pair:
- *			bytes per second, from its start to its exit
- *	agent-out N	the same of a process in the agent
- *	pair-in N	N bytes of input, likewise
- *	agent-in N	the same of a process in the agent
+ * The median time in ns of N times:
+ *	ping		Ping
+ *	spawn		/bin/true by posix_spawn() and waitid()
+ *	exec		/bin/true by Exec and Wait in the agent
+ *	cli		`davit diag SOCK exec -- /bin/true` by posix_spawn()
+ * Bytes per second of a process that passes N bytes, from its start to its end:
+ *	pair-out	to us, through a socket pair
+ *	agent-out	to us, from the agent by a data connection
+ *	raw-out		the same; the connection itself is its output
+ *	floor-out	the same by a pipe and a process that only splices
+ *	pair-in		from us, through a socket pair
+ *	agent-in	from us, by a data connection
  *
  * diag_peer write|read N is that process: it writes N bytes to its output, or
- * reads all of its input and succeeds when that was N bytes.
+ * reads all of its input and succeeds when that was N bytes. diag_peer splice N
+ * moves its input, a pipe, to its output, a socket.
  */
 #include <davit/diag.h>
 
@@ -35,6 +39,7 @@
 
 #define N_MAX      100000
 #define BUF_LEN    65536 /* what cat and dd of much use as well */
+#define SPLICE_LEN (1 << 20)
 #define TIMEOUT_MS 60000 /* nothing here lasts that long */
 #define NS_PER_S   1000000000.0
 
@@ -61,8 +66,7 @@ static const struct dv_diag_how *how(void)
 	return &h;
 }
 
-/* ---- the process at the other end -----------------------------------------
- */
+/* ---- the process at the other end ---- */
 
 static int write_much(uint64_t left)
 {
@@ -90,23 +94,40 @@ static int read_much(uint64_t want)
 	return n < 0 || got != want;
 }
 
-/* ---- without an agent -----------------------------------------------------
- */
-
-/* @fd becomes its descriptor @as, when there is one. */
-static pid_t spawn(const char *const *argv, int fd, int as)
+/* What anybody between a pipe and a socket has to do, and nothing else. */
+static int splice_much(uint64_t want)
 {
+	const int room = 512 << 10;
+	uint64_t got = 0;
+	ssize_t n;
+
+	dv_pipe_widen(STDIN_FILENO, SPLICE_LEN);
+	setsockopt(STDOUT_FILENO, SOL_SOCKET, SO_SNDBUFFORCE, &room,
+		   sizeof(room));
+	while ((n = splice(STDIN_FILENO, NULL, STDOUT_FILENO, NULL, SPLICE_LEN,
+			   0)) > 0)
+		got += (uint64_t)n;
+	return n < 0 || got != want;
+}
+
+/* ---- without an agent ---- */
+
+/* @in and @out become its descriptors 0 and 1; -1: /dev/null. */
+static pid_t spawn(const char *const *argv, int in, int out)
+{
+	const int fds[2] = { in, out };
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
 	int r;
 
 	posix_spawn_file_actions_init(&actions);
-	for (int i = 0; i < 3; i++)
-		if (fd < 0 || i != as)
+	for (int i = 0; i < 2; i++) {
+		if (fds[i] >= 0)
+			posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+		else
 			posix_spawn_file_actions_addopen(
 				&actions, i, "/dev/null", O_RDWR, 0);
-	if (fd >= 0)
-		posix_spawn_file_actions_adddup2(&actions, fd, as);
+	}
 	r = posix_spawn(&pid, argv[0], &actions, NULL, (char **)(uintptr_t)argv,
 			environ);
 	posix_spawn_file_actions_destroy(&actions);
@@ -129,7 +150,7 @@ static void spawn_true(struct client *c)
 	static const char *const argv[] = { "/bin/true", NULL };
 
 	(void)c;
-	reap(spawn(argv, -1, 0), argv[0]);
+	reap(spawn(argv, -1, -1), argv[0]);
 }
 
 static void cli_true(struct client *c)
@@ -137,14 +158,13 @@ static void cli_true(struct client *c)
 	const char *const argv[] = { c->davit, "diag",      c->sock, "exec",
 				     "--",     "/bin/true", NULL };
 
-	reap(spawn(argv, -1, 0), argv[0]);
+	reap(spawn(argv, -1, -1), argv[0]);
 }
 
-/* ---- with one ---------------------------------------------------------------
- */
+/* ---- with one ---- */
 
 static struct dv_diag_proc *start(struct client *c, const char *const *argv,
-				  uint32_t stdio)
+				  uint32_t stdio, bool raw)
 {
 	struct dv_diag_exec exec = DV_DIAG_EXEC_INIT;
 	struct dv_err err = DV_ERR_INIT;
@@ -152,6 +172,7 @@ static struct dv_diag_proc *start(struct client *c, const char *const *argv,
 
 	exec.argv = argv;
 	exec.stdio = stdio;
+	exec.raw = raw;
 	if (dv_diag_exec(c->diag, &exec, &p, how(), &err) < 0)
 		die(argv[0], err.msg);
 	return p;
@@ -173,7 +194,7 @@ static void exec_true(struct client *c)
 {
 	static const char *const argv[] = { "/bin/true", NULL };
 
-	finish(start(c, argv, 0));
+	finish(start(c, argv, 0, false));
 }
 
 static void ping(struct client *c)
@@ -184,8 +205,7 @@ static void ping(struct client *c)
 		die("ping", err.msg);
 }
 
-/* ---- one number
- * --------------------------------------------------------------- */
+/* ---- one number ---- */
 
 static double median(struct client *c, uint64_t n, void (*fn)(struct client *))
 {
@@ -245,31 +265,71 @@ static void feed(struct client *c, int fd, uint64_t left)
 	}
 }
 
+enum by { PAIR, FLOOR, AGENT, RAW };
+
+/* Something between us and a process, until both have ended. */
+struct way {
+	struct dv_diag_proc *proc;
+	pid_t pid[2];
+};
+
+static void open_agent(struct client *c, struct way *w, const char **argv,
+		       bool raw, bool out, int *fdp)
+{
+	w->proc = start(c, argv, out ? DV_DIAG_STDOUT : DV_DIAG_STDIN, raw);
+	*fdp = dv_diag_proc_take_stdio(w->proc, out);
+}
+
+/* @in: its input, when the socket is its output. */
+static void open_pair(struct way *w, const char **argv, int in, bool out,
+		      int *fdp)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		die("socketpair", dv_errno_text(errno));
+	w->pid[0] = out ? spawn(argv, in, fds[1]) : spawn(argv, fds[1], -1);
+	dv_close(fds[1]);
+	dv_fd_nonblock(fds[0], true);
+	*fdp = fds[0];
+}
+
+static void open_floor(struct way *w, const char **argv, int *fdp)
+{
+	const char *splicer[] = { argv[0], "splice", argv[2], NULL };
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		die("pipe", dv_errno_text(errno));
+	w->pid[1] = spawn(argv, -1, fds[1]);
+	dv_close(fds[1]);
+	open_pair(w, splicer, fds[0], true, fdp);
+	dv_close(fds[0]);
+}
+
 /* Both directions alike: our end of a stream socket, which does not block. */
-static double transfer(struct client *c, uint64_t bytes, bool agent, bool out)
+static double transfer(struct client *c, uint64_t bytes, enum by by, bool out)
 {
 	char number[24];
-	const char *const argv[] = { c->self, out ? "write" : "read", number,
-				     NULL };
-	struct dv_diag_proc *p = NULL;
-	int fds[2] = { -1, -1 };
+	const char *argv[] = { c->self, out ? "write" : "read", number, NULL };
 	uint64_t begin = bench_now_ns();
-	pid_t pid = 0;
+	struct way way = { 0 };
+	int fd;
 
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)bytes);
-	if (agent) {
-		p = start(c, argv, out ? DV_DIAG_STDOUT : DV_DIAG_STDIN);
-		fds[0] = dv_diag_proc_take_stdio(p, out);
-	} else {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-			die("socketpair", dv_errno_text(errno));
-		pid = spawn(argv, fds[1], out);
-		dv_close(fds[1]);
-		dv_fd_nonblock(fds[0], true);
-	}
-	out ? drain(c, fds[0], bytes) : feed(c, fds[0], bytes);
-	dv_close(fds[0]);
-	agent ? finish(p) : reap(pid, argv[0]);
+	if (by == PAIR)
+		open_pair(&way, argv, -1, out, &fd);
+	else if (by == FLOOR)
+		open_floor(&way, argv, &fd);
+	else
+		open_agent(c, &way, argv, by == RAW, out, &fd);
+	out ? drain(c, fd, bytes) : feed(c, fd, bytes);
+	dv_close(fd);
+	for (int i = 0; i < 2; i++)
+		if (way.pid[i])
+			reap(way.pid[i], argv[1]);
+	if (way.proc)
+		finish(way.proc);
 	return (double)bytes * NS_PER_S / (double)(bench_now_ns() - begin);
 }
 
@@ -286,12 +346,12 @@ static double answer(struct client *c, const char *word, uint64_t n)
 	};
 	static const struct {
 		const char *word;
-		bool agent, out;
+		enum by by;
+		bool out;
 	} streams[] = {
-		{ "pair-out", false, true },
-		{ "agent-out", true, true },
-		{ "pair-in", false, false },
-		{ "agent-in", true, false },
+		{ "pair-out", PAIR, true },   { "floor-out", FLOOR, true },
+		{ "agent-out", AGENT, true }, { "raw-out", RAW, true },
+		{ "pair-in", PAIR, false },   { "agent-in", AGENT, false },
 	};
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(each) && n <= N_MAX; i++)
@@ -299,19 +359,29 @@ static double answer(struct client *c, const char *word, uint64_t n)
 			return median(c, n, each[i].fn);
 	for (size_t i = 0; i < DV_ARRAY_LEN(streams); i++)
 		if (strcmp(word, streams[i].word) == 0)
-			return transfer(c, n, streams[i].agent, streams[i].out);
+			return transfer(c, n, streams[i].by, streams[i].out);
 	die(word, "no such measurement");
 	return 0;
 }
 
+/* Returns -1 when @argv names no such process. */
 static int work(int argc, char **argv)
 {
-	bool out = strcmp(argv[1], "write") == 0;
+	static const struct {
+		const char *word;
+		int (*fn)(uint64_t n);
+	} works[] = {
+		{ "write", write_much },
+		{ "read", read_much },
+		{ "splice", splice_much },
+	};
 	uint64_t n;
 
-	if (argc != 3 || dv_parse_u64(argv[2], 0, UINT64_MAX, &n) < 0)
-		return 2;
-	return out ? write_much(n) : read_much(n);
+	for (size_t i = 0; i < DV_ARRAY_LEN(works); i++)
+		if (argc == 3 && strcmp(argv[1], works[i].word) == 0 &&
+		    dv_parse_u64(argv[2], 0, UINT64_MAX, &n) == 0)
+			return works[i].fn(n);
+	return -1;
 }
 
 int main(int argc, char **argv)
@@ -320,13 +390,14 @@ int main(int argc, char **argv)
 	struct dv_err err = DV_ERR_INIT;
 	char word[16];
 	size_t n, k;
+	int r = work(argc, argv);
 
+	if (r >= 0)
+		return r;
 	if (argc != 3) {
-		fprintf(stderr, "diag_peer SOCK DAVIT | write|read N\n");
+		fprintf(stderr, "diag_peer SOCK DAVIT\n");
 		return 2;
 	}
-	if (strcmp(argv[1], "write") == 0 || strcmp(argv[1], "read") == 0)
-		return work(argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	c.sock = argv[1];
 	c.davit = argv[2];

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/def.h"
-#include "wire/diag.pb.h"
 #include "base/utf8.h"
+#include "wire/diag.pb.h"
 #include "wire/pb.h"
 #include "wire/sandbox.pb.h"
 

@@ -217,30 +217,52 @@ static int parse_letters(const struct dv_verb *verb, const char *word,
 	return 0;
 }
 
+/* Words that are no options, [@first, @at), go behind the @n words at @at. */
+static void put_behind(char **argv, int first, int at, int n)
+{
+	for (; n > 0; n--, first++, at++) {
+		char *word = argv[at];
+
+		memmove(argv + first + 1, argv + first,
+			(size_t)(at - first) * sizeof(*argv));
+		argv[first] = word;
+	}
+}
+
+static int parse_word(const struct dv_verb *verb, const char *word,
+		      const char *next, int *used, void *target,
+		      struct dv_err *err)
+{
+	*used = 1;
+	return word[1] == '-'
+		       ? parse_long(verb, word + 2, next, used, target, err)
+		       : parse_letters(verb, word + 1, next, used, target, err);
+}
+
 int dv_opts_parse(const struct dv_verb *verb, int argc, char **argv,
 		  void *target, int *restp, struct dv_err *err)
 {
-	int i = 1, r;
+	/* What comes behind a command or a verb is not ours. */
+	bool mixed = !verb->command && !verb->sub_at;
+	int first = 1, used, r;
+	bool end = false;
 
-	while (i < argc && argv[i][0] == '-' && argv[i][1]) {
-		const char *word = argv[i];
-		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
-		int used = 1;
-
-		if (!strcmp(word, "--")) {
-			i++;
-			break;
+	for (int i = 1; i < argc && !end; i += used) {
+		used = 1;
+		if (argv[i][0] != '-' || !argv[i][1]) {
+			end = !mixed;
+			continue;
 		}
-		if (word[1] == '-')
-			r = parse_long(verb, word + 2, next, &used, target,
-				       err);
-		else
-			r = parse_letters(verb, word + 1, next, &used, target,
-					  err);
+		end = strcmp(argv[i], "--") == 0;
+		r = end ? 0
+			: parse_word(verb, argv[i],
+				     i + 1 < argc ? argv[i + 1] : NULL, &used,
+				     target, err);
 		if (r != 0)
 			return r;
-		i += used;
+		put_behind(argv, first, i, used);
+		first += used;
 	}
-	*restp = i;
+	*restp = first;
 	return 0;
 }

@@ -6,7 +6,8 @@
  *
  * Parsing follows the GNU habits: -abc, -ofile, -o file, --long=value,
  * --long value, and "--". Long names are not abbreviated, so that adding an
- * option never changes what an old command line means. Options end at the first
+ * option never changes what an old command line means. Options may stand among
+ * the other words, but where a command or a verb follows, they end at the first
  * word that is none. Nothing here is kept between calls; any thread.
  */
 #include <stdbool.h>
@@ -81,8 +82,9 @@ const char *dv_verb_before(const struct dv_verb *verb);
 const struct dv_opt *dv_verb_opt(const struct dv_verb *verb, size_t n);
 
 /*
- * Parse argv[1..argc-1]. Returns 0 with *restp = index of the first word that
- * is no option, DV_OPTS_HELP, or -EINVAL and what an apply function returned.
+ * Parse argv[1..argc-1], which is put in order: options come first. Returns 0
+ * with *restp = index of the first word that is no option, DV_OPTS_HELP, or
+ * -EINVAL and what an apply function returned.
  */
 int dv_opts_parse(const struct dv_verb *verb, int argc, char **argv,
 		  void *target, int *restp, struct dv_err *err);

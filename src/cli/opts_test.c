@@ -64,7 +64,8 @@ static const struct dv_opt opts[] = {
 };
 static const struct dv_verb verb = { .name = "test",
 				     .opts = opts,
-				     .n_opts = DV_ARRAY_LEN(opts) };
+				     .n_opts = DV_ARRAY_LEN(opts),
+				     .command = true };
 
 static int parse(char **argv, struct got *g, int *rest, struct dv_err *err)
 {
@@ -78,7 +79,7 @@ static int parse(char **argv, struct got *g, int *rest, struct dv_err *err)
 	return dv_opts_parse(&verb, argc, argv, g, rest, err);
 }
 
-/* argv is not const for historical reasons; nobody writes to it. */
+/* The words themselves are not written to, only their order changes. */
 #define W(s) ((char *)(uintptr_t)(s))
 #define ARGV(...)                            \
 	(char *[])                           \
@@ -133,6 +134,25 @@ TEST(options_end_at_the_command)
 	CHECK_EQ(parse(ARGV(W("--"), W("-x")), &g, &rest, &err), 0);
 	CHECK_EQ(rest, 2);
 	CHECK(!g.other);
+}
+
+TEST(without_a_command_options_may_stand_anywhere)
+{
+	struct dv_verb mixed = verb;
+	struct dv_err err = DV_ERR_INIT;
+	struct got g = { 0 };
+	char **argv = ARGV(W("a"), W("-"), W("--output"), W("v"), W("b"),
+			   W("-f"), W("--"), W("-x"), W("c"));
+	static const char *const want[] = { "a", "-", "b", "-x", "c" };
+	int rest = -1;
+
+	mixed.command = false;
+	CHECK_EQ(dv_opts_parse(&mixed, 10, argv, &g, &rest, &err), 0);
+	CHECK_STR(g.value, "v");
+	CHECK(g.flag && !g.other);
+	CHECK_EQ(rest, 5);
+	for (size_t i = 0; i < DV_ARRAY_LEN(want); i++)
+		CHECK_STR(argv[5 + i], want[i]);
 }
 
 TEST(a_value_may_look_like_an_option_or_be_empty)

@@ -80,8 +80,8 @@ struct dv_proc {
  * child gets duplicates) are what p->fds name by index. @cg: the groups it is
  * put into (borrowed, may be NULL). Returns 0; the outcome comes by
  * dv_proc_finish(). A plain child that keeps its ids is waited for until its
- * exec, as posix_spawn() does. The first process of a sandbox builds its root: no other is
- * begun before that one is finished.
+ * exec, as posix_spawn() does. The first process of a sandbox builds its root:
+ * no other is begun before that one is finished.
  */
 int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const dv_Process *p, const int *fds, size_t n_fds,

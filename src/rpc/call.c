@@ -77,7 +77,24 @@ static struct dv_inflight *inflight_new(struct dv_conn *conn,
 	f->stream_data = rq->stream_data;
 	f->payload = rq->payload;
 	f->len = rq->len;
+	f->rq = rq;
 	return f;
+}
+
+int dv_call_metadata(const struct dv_call *call, const char *key,
+		     struct dv_str *valuep)
+{
+	const struct dv_inflight *f =
+		(const void *)((const char *)call -
+			       offsetof(struct dv_inflight, call));
+	const struct dv_request *rq = f->rq;
+	struct dv_str k;
+
+	for (size_t i = 0;
+	     rq && rq->metadata && rq->metadata(rq, i, &k, valuep); i++)
+		if (k.len == strlen(key) && memcmp(k.ptr, key, k.len) == 0)
+			return 0;
+	return -ENOENT;
 }
 
 static void unlink_held(struct dv_inflight *f)
@@ -318,6 +335,7 @@ static void run(struct dv_inflight *f)
 	if (gone)
 		return;
 	f->gonep = NULL;
+	f->rq = NULL;
 	if (f->state == DV_CALL_HELD)
 		settle(f);
 	else
@@ -345,7 +363,7 @@ void dv_call_dispatch(struct dv_conn *conn, const struct dv_call_ops *ops,
 					  .msg = "no memory" });
 		return;
 	}
-	conn->server->total_calls++;
+	conn->last_call = ++conn->server->total_calls;
 	for (; f->call.n_fds < rq->n_fds; f->call.n_fds++)
 		if (f->call.n_fds < DV_RPC_FDS_MAX)
 			f->fds[f->call.n_fds] = rq->fds[f->call.n_fds];
@@ -511,10 +529,28 @@ void dv_conn_fail_unkept(struct dv_conn *conn)
 	}
 }
 
+/* Close the connection that is the least loss. False: all are in use. */
+static bool make_room(struct dv_server *server)
+{
+	struct dv_conn *least = NULL;
+
+	/* The newest is the first. */
+	for (struct dv_conn *c = server->conns; c; c = c->next)
+		if (c->n_calls == 0 &&
+		    (!least || c->last_call <= least->last_call))
+			least = c;
+	if (!least)
+		return false;
+	dv_log(server->opts.log, DV_LOG_DEBUG,
+	       "too many connections: one without calls is closed");
+	least->ops->close(least);
+	return true;
+}
+
 int dv_conn_init(struct dv_conn *conn, struct dv_server *server,
 		 const struct dv_conn_ops *ops, const struct dv_peer *peer)
 {
-	if (server->n_conns >= server->opts.max_conns)
+	if (server->n_conns >= server->opts.max_conns && !make_room(server))
 		return -EMFILE;
 	*conn = (struct dv_conn){ .ops = ops, .server = server };
 	if (peer) {

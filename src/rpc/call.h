@@ -16,6 +16,7 @@
 
 struct dv_conn;
 struct dv_inflight;
+struct dv_request;
 
 /* A message to send: a struct with its schema, or bytes; borrowed. */
 struct dv_body {
@@ -75,6 +76,7 @@ struct dv_inflight {
 	const void *payload;
 	size_t len;
 	bool owned;
+	const struct dv_request *rq; /* while RUNNING */
 	bool *gonep; /* set when it is released inside its handler */
 	int fds[DV_RPC_FDS_MAX];
 };
@@ -89,6 +91,10 @@ struct dv_request {
 	void *stream_data;
 	int *fds;
 	size_t n_fds;
+	/* Pair @i of its metadata; false past the end. NULL: there is none. */
+	bool (*metadata)(const struct dv_request *rq, size_t i,
+			 struct dv_str *key, struct dv_str *value);
+	struct dv_str head; /* where the protocol finds it */
 };
 
 /*
@@ -137,11 +143,14 @@ struct dv_conn {
 	bool has_peer;
 	struct dv_inflight *calls[DV_CONN_BUCKETS];
 	unsigned int n_calls;
+	uint64_t last_call; /* its number among all of the server; 0: none */
 };
 
 /*
  * Enter @conn into the server's list. Returns 0, or -EMFILE when the server has
- * max_conns already. @peer is duplicated, but for its pidfd; NULL: unknown.
+ * max_conns already, all with calls in flight: another one is closed. Not
+ * inside a turn of another connection. @peer is duplicated, but for its pidfd;
+ * NULL: unknown.
  */
 int dv_conn_init(struct dv_conn *conn, struct dv_server *server,
 		 const struct dv_conn_ops *ops, const struct dv_peer *peer);

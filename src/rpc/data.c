@@ -11,6 +11,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/random.h"
+#include "rpc/limits.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -30,7 +31,7 @@ struct dv_data {
 	struct dv_timer timer; /* for the oldest */
 	struct entry *oldest, **tail;
 	struct entry *buckets[BUCKETS];
-	size_t n;
+	size_t n, max;
 };
 
 int dv_data_new(struct dv_data **datap, struct dv_loop *loop)
@@ -41,6 +42,7 @@ int dv_data_new(struct dv_data **datap, struct dv_loop *loop)
 		return -ENOMEM;
 	d->loop = loop;
 	d->tail = &d->oldest;
+	d->max = dv_rpc_fd_share(DV_DATA_MAX, DV_RPC_DATA_PART);
 	*datap = d;
 	return 0;
 }
@@ -145,7 +147,7 @@ static int add(struct dv_data *d, uint64_t id, int fd)
 	if (e->chain)
 		e->chain->chainp = &e->chain;
 	*bucket = e;
-	if (++d->n > DV_DATA_MAX)
+	if (++d->n > d->max)
 		evict(d->oldest);
 	arm(d);
 	return 0;

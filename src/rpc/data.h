@@ -17,7 +17,9 @@
 struct dv_data;
 
 enum {
-	DV_DATA_MAX = 1024,        /* unclaimed at a time: 3 of 300 execs */
+	/* Unclaimed at a time, 3 of 300 execs; less where the process may not
+	 * have so many descriptors. */
+	DV_DATA_MAX = 1024,
 	DV_DATA_EXPIRE_MS = 60000, /* the call follows at once, or never */
 };
 

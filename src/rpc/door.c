@@ -407,7 +407,8 @@ int dv_door_new(struct dv_door **doorp, struct dv_loop *loop, const char *path,
 	d->loop = loop;
 	d->opts = *opts;
 	if (!d->opts.max_silent)
-		d->opts.max_silent = MAX_SILENT;
+		d->opts.max_silent =
+			dv_rpc_fd_share(MAX_SILENT, DV_RPC_SILENT_PART);
 	if (!d->opts.handshake_ms)
 		d->opts.handshake_ms = DV_HVSOCK_DEADLINE_MS;
 	d->silent.tail = &d->silent.oldest;

@@ -50,7 +50,7 @@ struct dv_door_opts {
 	/* May this peer come in? NULL: same uid or root. */
 	bool (*admit)(void *arg, const struct dv_peer *peer);
 	void *arg;
-	unsigned int max_silent; /* 0: the default, 256 */
+	unsigned int max_silent; /* 0: the default, 256 at most */
 	int handshake_ms;        /* from the first byte on; 0: 2000 */
 	struct dv_log_sink *log;
 	uint32_t flags; /* DV_LISTEN_*, for the path */

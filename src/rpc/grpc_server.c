@@ -47,6 +47,7 @@ static struct dv_grpc_stream *stream_new(struct dv_grpc_conn *c, int32_t id)
 	s->conn = c;
 	s->id = id;
 	s->deadline_ns = UINT64_MAX;
+	s->metadata = (struct dv_buf)DV_BUF_INIT(DV_GRPC_HEADERS_MAX);
 	s->path = (struct dv_buf)DV_BUF_INIT(DV_GRPC_PATH_MAX);
 	s->rd = (struct dv_grpc_rd)DV_GRPC_RD_INIT;
 	s->out = (struct dv_buf)DV_BUF_INIT(DV_RPC_QUEUE_HARD);
@@ -77,6 +78,7 @@ void dv_grpc_drop_request(struct dv_grpc_stream *s)
 	c->in_held -= s->rd.buf.len;
 	dv_grpc_rd_free(&s->rd);
 	dv_buf_free(&s->path);
+	dv_buf_free(&s->metadata);
 	if (s->owed)
 		c->n_owing--;
 	s->owed = 0;
@@ -113,38 +115,6 @@ static void on_deadline(struct dv_timer *timer)
 }
 
 /* ---- requests ----------------------------------------------------------- */
-
-static bool is(struct dv_str s, const char *word)
-{
-	return s.len == strlen(word) && memcmp(s.ptr, word, s.len) == 0;
-}
-
-static enum dv_grpc_fault take_field(struct dv_grpc_stream *s,
-				     struct dv_str name, struct dv_str value)
-{
-	struct dv_str service, method;
-
-	s->header_len += name.len + value.len + 32; /* as RFC 9113 counts */
-	if (s->header_len > DV_GRPC_HEADERS_MAX)
-		return DV_GRPC_LONG_HEADERS;
-	if (is(name, ":method") && !is(value, "POST"))
-		return DV_GRPC_BAD_METHOD;
-	if (is(name, ":path") &&
-	    (dv_grpc_path_split(value, &service, &method) < 0 ||
-	     dv_buf_put(&s->path, value.ptr, value.len) < 0))
-		return DV_GRPC_BAD_PATH;
-	if (is(name, "content-type")) {
-		s->has_type = true;
-		if (!dv_grpc_content_type_ok(value))
-			return DV_GRPC_BAD_TYPE;
-	}
-	if (is(name, "grpc-timeout")) {
-		s->has_timeout = true;
-		if (dv_grpc_timeout_parse(value, &s->timeout_ns) < 0)
-			return DV_GRPC_BAD_TIMEOUT;
-	}
-	return DV_GRPC_FINE;
-}
 
 // clang-format off
 static const struct {
@@ -264,6 +234,8 @@ static void call(struct dv_grpc_stream *s)
 		.len = s->msg_len,
 		.stream = (uint32_t)s->id,
 		.stream_data = s,
+		.metadata = dv_grpc_metadata_at,
+		.head = { s->metadata.data, s->metadata.len },
 	};
 	uint64_t now;
 
@@ -321,9 +293,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
 	if (!s || frame->hd.type != NGHTTP2_HEADERS ||
 	    frame->headers.cat != NGHTTP2_HCAT_REQUEST || s->fault)
 		return 0;
-	s->fault =
-		take_field(s, (struct dv_str){ (const char *)name, name_len },
-			   (struct dv_str){ (const char *)value, value_len });
+	s->fault = dv_grpc_take_field(
+		s, (struct dv_str){ (const char *)name, name_len },
+		(struct dv_str){ (const char *)value, value_len });
 	return 0;
 }
 

@@ -59,6 +59,7 @@ struct dv_grpc_stream {
 	bool whole; /* END_STREAM came */
 	size_t header_len;
 	struct dv_buf path;
+	struct dv_buf metadata; /* key, NUL, value, NUL, ... */
 	uint64_t timeout_ns, deadline_ns;
 	struct dv_timer timer;
 	struct dv_grpc_rd rd;
@@ -83,6 +84,13 @@ struct dv_grpc_conn {
 	unsigned int n_want_room, n_owing;
 	uint64_t in_seen, out_seen; /* of h2's counters */
 };
+
+/* Take one header field of a request. */
+enum dv_grpc_fault dv_grpc_take_field(struct dv_grpc_stream *s,
+				      struct dv_str name, struct dv_str value);
+/* As struct dv_request asks for it; head is the stream's metadata. */
+bool dv_grpc_metadata_at(const struct dv_request *rq, size_t i,
+			 struct dv_str *key, struct dv_str *value);
 
 /* What handlers' answers go through. */
 extern const struct dv_call_ops dv_grpc_call_ops;

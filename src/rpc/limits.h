@@ -38,4 +38,16 @@ enum {
 	DV_RPC_KEEP_LEN = 64 << 10,
 	/* One read into the rest of a long frame: what a socket holds. */
 	DV_RPC_READ_LONG = 256 << 10,
+	/* What floods may take of the descriptors of this process: a fourth
+	 * each for connections and unclaimed data connections, an eighth for
+	 * those who say nothing. The rest is for work. */
+	DV_RPC_CONNS_PART = 4,
+	DV_RPC_DATA_PART = 4,
+	DV_RPC_SILENT_PART = 8,
 };
+
+/*
+ * @max, but not more than one part in @part of how many descriptors this
+ * process may have; at least 1.
+ */
+unsigned int dv_rpc_fd_share(unsigned int max, unsigned int part);

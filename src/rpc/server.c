@@ -23,7 +23,8 @@ int dv_server_new(struct dv_server **serverp, struct dv_loop *loop,
 	if (opts)
 		s->opts = *opts;
 	if (!s->opts.max_conns)
-		s->opts.max_conns = DV_RPC_CONNS_MAX;
+		s->opts.max_conns =
+			dv_rpc_fd_share(DV_RPC_CONNS_MAX, DV_RPC_CONNS_PART);
 	if (!s->opts.max_calls)
 		s->opts.max_calls = DV_RPC_CALLS_MAX;
 	*serverp = s;

@@ -7,6 +7,10 @@
  * Every connection has budgets: bytes of one message, calls in flight, bytes of
  * unsent answers. Over budget a call is refused, or the connection is not read
  * until it is below again; nobody else notices.
+ *
+ * When there are too many connections, one without calls in flight has to go:
+ * the oldest of those that never made one, else the one that made its last one
+ * before the others did. Without any the new one is refused.
  */
 #include "base/log.h"
 #include "rpc/service.h"
@@ -24,7 +28,7 @@ enum dv_proto {
 struct dv_server_opts {
 	size_t size;
 	bool restricted;         /* serve DV_M_SAFE methods only */
-	unsigned int max_conns;  /* 0: the default, 1024 */
+	unsigned int max_conns;  /* 0: the default, 1024 at most */
 	unsigned int max_calls;  /* in flight on one connection; 0: 1024 */
 	struct dv_log_sink *log; /* borrowed; may be NULL */
 };

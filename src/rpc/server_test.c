@@ -396,12 +396,57 @@ TEST(connections_are_limited)
 
 	try_open(&t, &o);
 	fd = try_connect(&t, DV_PROTO_TTRPC);
+	try_call(&t, fd, 1, "Hold", NULL, 0);
+	try_pump(t.loop);
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	CHECK_EQ(dv_server_take(t.server, fds[0], DV_PROTO_TTRPC, NULL, NULL, 0,
 				NULL, 0),
 		 -EMFILE);
 	dv_close(fds[1]);
 	dv_close(fd);
+	try_close(&t);
+}
+
+TEST(connection_without_calls_makes_room_for_a_new_one)
+{
+	struct dv_server_opts o = { .size = sizeof(o), .max_conns = 4 };
+	struct dv_server_stats stats;
+	int busy, early, late, silent, more, fds[8];
+	struct try t;
+
+	try_open(&t, &o);
+	busy = try_connect(&t, DV_PROTO_TTRPC);
+	try_call(&t, busy, 1, "Hold", NULL, 0);
+	early = try_connect(&t, DV_PROTO_TTRPC_DIAG);
+	late = try_connect(&t, DV_PROTO_TTRPC);
+	try_send_hex(&t, early, PING);
+	try_expect_hex(&t, early, PONG);
+	try_send_hex(&t, late, PING);
+	try_expect_hex(&t, late, PONG);
+	silent = try_connect(&t, DV_PROTO_GRPC);
+	/* A flood of those who never say a word ends only them. */
+	for (size_t i = 0; i < DV_ARRAY_LEN(fds); i++) {
+		fds[i] =
+			try_connect(&t, i % 2 ? DV_PROTO_TTRPC : DV_PROTO_GRPC);
+		dv_server_stats(t.server, &stats);
+		CHECK_EQ(stats.conns, 4);
+	}
+	try_send_hex(&t, early, PING);
+	try_expect_hex(&t, early, PONG);
+	/* Now all have made a call: who made it longest ago has to go. */
+	try_send_hex(&t, fds[7], PING);
+	try_expect_hex(&t, fds[7], PONG);
+	more = try_connect(&t, DV_PROTO_TTRPC);
+	CHECK_EQ(try_silent(&t, late), 0);
+	CHECK_EQ(try_silent(&t, early), 1);
+	CHECK_EQ(t.n_cancelled, 0);
+	for (size_t i = 0; i < DV_ARRAY_LEN(fds); i++)
+		dv_close(fds[i]);
+	dv_close(more);
+	dv_close(silent);
+	dv_close(late);
+	dv_close(early);
+	dv_close(busy);
 	try_close(&t);
 }
 

@@ -15,6 +15,7 @@
 
 #include <pb.h>
 
+#include "base/buf.h"
 #include "davit/err.h"
 #include "davit/loop.h"
 
@@ -77,6 +78,13 @@ struct dv_call {
  */
 void dv_call_hold(struct dv_call *call, void *data,
 		  void (*cancel)(struct dv_call *call));
+
+/*
+ * The value (borrowed) of the request's metadata @key, in lower case; of
+ * several the first. Only inside the handler. Returns 0, or -ENOENT.
+ */
+int dv_call_metadata(const struct dv_call *call, const char *key,
+		     struct dv_str *valuep);
 
 /* Each of these ends the call; it must not be touched afterwards. */
 

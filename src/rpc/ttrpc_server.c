@@ -150,6 +150,13 @@ static void refuse_frame(struct tt_conn *c, const struct tt_frame *frame)
 	}
 }
 
+static bool metadata_at(const struct dv_request *rq, size_t i,
+			struct dv_str *key, struct dv_str *value)
+{
+	return dv_ttrpc_request_metadata(rq->head.ptr, rq->head.len, i, key,
+					 value) == 0;
+}
+
 static void handle_frame(struct tt_conn *c, struct tt_frame *frame)
 {
 	struct dv_ttrpc_request rq;
@@ -172,6 +179,9 @@ static void handle_frame(struct tt_conn *c, struct tt_frame *frame)
 			.stream = frame->hdr.stream,
 			.fds = frame->fds,
 			.n_fds = frame->n_fds,
+			.metadata = rq.n_metadata ? metadata_at : NULL,
+			.head = { (const char *)frame->payload,
+				  frame->hdr.len },
 		};
 
 		frame->n_fds = 0; /* consumed */

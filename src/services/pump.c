@@ -33,6 +33,7 @@
 enum {
 	ROUNDS_MAX = 16,      /* moves in a row: at most some ms */
 	SPLICE_MAX = 1 << 20, /* more than any pipe holds */
+	SOCKET_ROOM = 512 << 10,
 	PIECE_MAX = 32 << 10, /* of a document; its sizes have 16 bits */
 	VEOF_MAX = 2,
 	STUCK_MAX = 8, /* that often both sides may have moved meanwhile */
@@ -204,15 +205,25 @@ static enum next who_waits(struct dv_pump *p)
 	return GO_ON;
 }
 
-/* A stream that carries much gets a larger pipe; small ones stay small. */
+/*
+ * A stream that carries much gets a larger pipe, and more room in its socket:
+ * three processes take turns, and each turn is to move as much as possible.
+ * More than this leaves the processor's cache. Only root gets more than the
+ * machine's limit for a socket.
+ */
 static void widen(struct dv_pump *p)
 {
 	enum { MUCH = 1 << 20 };
+	int room = SOCKET_ROOM;
 
 	if (p->wide || p->bytes < MUCH)
 		return;
 	p->wide = true;
 	dv_pipe_widen(p->kind == DV_PUMP_PIPE ? p->to : p->from, SPLICE_MAX);
+	if (p->kind == DV_PUMP_SOCKET &&
+	    setsockopt(p->to, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) <
+		    0)
+		setsockopt(p->to, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 }
 
 static enum next move(struct dv_pump *p)

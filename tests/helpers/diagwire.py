@@ -16,7 +16,7 @@ REQUEST, RESPONSE, DATA = 1, 2, 3
 OHCL, DIAG = "diag.OpenhclDiag", "diag.UnderhillDiag"
 INSPECT, PROFILER = "inspect.InspectService", "profile.AzureProfiler"
 SANDBOX = "davit.v1.Sandbox"
-UNKNOWN, INVALID, DEADLINE, NOT_FOUND = 2, 3, 4, 5
+UNKNOWN, INVALID, DEADLINE, NOT_FOUND, DENIED = 2, 3, 4, 5, 7
 EXHAUSTED, PRECONDITION, UNIMPLEMENTED = 8, 9, 12
 # A peer that takes longer than this hangs.
 PATIENCE = 30

@@ -108,7 +108,7 @@ static int one(int i)
 		return -1;
 	r = dv_spec_argv(spec, argv[i % 4], NULL);
 	if (r == 0)
-		r = i % 4 == 0 ? collect(spec)
+		r = i % 4 == 0   ? collect(spec)
 		    : i % 4 == 3 ? not_found(spec)
 				 : killed(spec, i % 4 == 1);
 	dv_spec_free(spec);
