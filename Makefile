@@ -69,7 +69,7 @@ fuzz: deps-build+fuzz
 
 check: deps-build+test+check all
 	tools/check-layers
-	tools/check-size
+	tools/check-size $(B)/davit-agent
 	clang-format --dry-run -Werror $(sources)
 	@$(call configure,$(B)-check,-Dtests=true -Dwerror=true \
 		-Dc_args=-fanalyzer)

@@ -57,6 +57,7 @@ struct dv_agent {
 	bool paused;
 	bool begun; /* the workload */
 	bool over;  /* leave the loop */
+	bool calm;  /* nothing happened since memory was given back */
 	int status; /* to exit with */
 	/* What streams to clients. */
 	struct dv_flow *flows;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,10 @@
 #include "services/inspect_svc.h"
 #include "services/sandbox.h"
 
-enum { EXIT_USAGE = 2 };
+enum {
+	EXIT_USAGE = 2,
+	CALM_MS = 500, /* without an event: whatever it was is over */
+};
 
 static const char usage[] =
 	"Usage: davit-agent --listen PATH [OPTION...] [-- CMD [ARG...]]\n"
@@ -249,13 +253,27 @@ static void agent_close(struct dv_agent *a)
 	a->loop = dv_loop_free(a->loop);
 }
 
+/*
+ * When nothing happened for a while, what the last rush has left goes back to
+ * the system: between blocks that live on, the heap would keep it.
+ */
+static int turn(struct dv_agent *a)
+{
+	int r = dv_loop_dispatch(a->loop, a->calm ? -1 : CALM_MS);
+
+	if (r == 0)
+		malloc_trim(0);
+	a->calm = r == 0;
+	return r;
+}
+
 static int run(struct dv_agent *a)
 {
 	struct dv_err err = DV_ERR_INIT;
 	int r = agent_open(a, &err);
 
 	while (r >= 0 && !a->over)
-		r = dv_loop_dispatch(a->loop, -1);
+		r = turn(a);
 	if (r < 0 && err.code == DV_OK)
 		dv_err_sys(&err, -r, "wait for events");
 	agent_close(a);
@@ -289,6 +307,16 @@ static int remember(struct dv_agent *a, int argc, char **argv, char *exe,
 	return 0;
 }
 
+/*
+ * Long messages come and go: what they took goes back to the system at once.
+ * Otherwise the heap learns from them to keep up to 32 MiB.
+ */
+static void tune_heap(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
 int main(int argc, char **argv)
 {
 	struct dv_agent_opts opts = { .level = DV_LOG_WARN, .resume = -1 };
@@ -309,6 +337,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	a.log.level = opts.level;
+	tune_heap();
 	if (remember(&a, argc, argv, exe, sizeof(exe)) < 0)
 		return bad_usage("cannot find our own program file", "");
 	return run(&a);

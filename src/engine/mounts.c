@@ -25,11 +25,20 @@
 #include "engine/mount_api.h"
 #include "engine/mount_build.h"
 
+/*
+ * File systems that show namespaces which, while the root is built, only init
+ * is in. The pid namespace is not among them: one is born into it.
+ */
+static bool of_init(dv_MountKind kind)
+{
+	return kind == dv_MOUNT_SYSFS || kind == dv_MOUNT_MQUEUE ||
+	       kind == dv_MOUNT_CGROUP2;
+}
+
 /* File systems that show the namespaces of whoever mounts them. */
 static bool of_namespace(dv_MountKind kind)
 {
-	return kind == dv_MOUNT_PROC || kind == dv_MOUNT_SYSFS ||
-	       kind == dv_MOUNT_MQUEUE || kind == dv_MOUNT_CGROUP2;
+	return of_init(kind) || kind == dv_MOUNT_PROC;
 }
 
 /* The file system of that kind that @path lies in, up to mount @end; or NULL.
@@ -129,16 +138,37 @@ int dv_mounts_prepare(const dv_Isolation *iso, struct dv_ctl *ctl,
 	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++) {
 		const dv_Mount *m = &iso->mounts[i];
 
-		if (!of_namespace(m->kind))
+		if (!of_init(m->kind))
 			continue;
 		r = prepare_one(&b, m, err);
 		dv_err_wrap(err, r, "mount %s", m->target);
-		dv_ctl_mark(ctl, m->kind == dv_MOUNT_PROC
-					 ? "init: /proc and its masks"
-					 : "init: /sys and its masks");
+		dv_ctl_mark(ctl, "init: /sys and its masks");
 	}
 	dv_builder_close(&b);
 	return dv_err_step(err, r, DV_STEP_MOUNT);
+}
+
+/* /proc with its masks, while init still makes the network. */
+static int build_proc(struct dv_builder *b, struct dv_err *err)
+{
+	const dv_Isolation *iso = b->iso;
+	int r = 0;
+
+	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++) {
+		const dv_Mount *m = &iso->mounts[i];
+		int root = b->root;
+
+		if (m->kind != dv_MOUNT_PROC)
+			continue;
+		dv_autofd int fs = dv_build_fs(m, err);
+		r = fs < 0 ? fs : dv_build_attach(b, fs, m, err);
+		b->root = fs;
+		if (r == 0)
+			r = cover_paths(b, m, err);
+		b->root = root;
+		dv_err_wrap(err, r, "mount %s", m->target);
+	}
+	return r;
 }
 
 int dv_mounts_build(const dv_Isolation *iso, struct dv_ctl *ctl,
@@ -158,8 +188,11 @@ int dv_mounts_build(const dv_Isolation *iso, struct dv_ctl *ctl,
 		r = do_mounts(&b, false, err);
 	if (r == 0)
 		r = cover_paths(&b, NULL, err);
-	dv_err_step(err, r, DV_STEP_MOUNT);
 	dv_ctl_mark(ctl, "main: mounts");
+	if (r == 0)
+		r = build_proc(&b, err);
+	dv_err_step(err, r, DV_STEP_MOUNT);
+	dv_ctl_mark(ctl, "main: /proc and its masks");
 	dv_builder_close(&b);
 	umask(mask);
 	return r;
@@ -175,7 +208,7 @@ static int move_prepared(struct dv_builder *b, struct dv_err *err)
 	for (pb_size_t i = 0; r == 0 && i < iso->mounts_count; i++) {
 		const dv_Mount *m = &iso->mounts[i];
 
-		if (!of_namespace(m->kind))
+		if (!of_init(m->kind))
 			continue;
 		waiting_place(place, iso, m);
 		dv_autofd int mnt = open(place, O_PATH | O_CLOEXEC);
@@ -205,7 +238,7 @@ int dv_mounts_enter(const dv_Isolation *iso, struct dv_ctl *ctl,
 			dv_err_sys(err, -r, "make the root read-only");
 	}
 	dv_err_step(err, r, DV_STEP_MOUNT);
-	dv_ctl_mark(ctl, "main: /proc and /sys");
+	dv_ctl_mark(ctl, "main: /sys");
 	if (r == 0)
 		r = dv_err_step(err, dv_build_enter(b.root, err), DV_STEP_ROOT);
 	dv_ctl_mark(ctl, "main: enter the root");
