@@ -116,6 +116,10 @@ static int splice_much(uint64_t want)
 static pid_t spawn(const char *const *argv, int in, int out)
 {
 	const int fds[2] = { in, out };
+	const union {
+		const char *const *in;
+		char *const *out;
+	} args = { argv };
 	posix_spawn_file_actions_t actions;
 	pid_t pid;
 	int r;
@@ -128,8 +132,7 @@ static pid_t spawn(const char *const *argv, int in, int out)
 			posix_spawn_file_actions_addopen(
 				&actions, i, "/dev/null", O_RDWR, 0);
 	}
-	r = posix_spawn(&pid, argv[0], &actions, NULL, (char **)(uintptr_t)argv,
-			environ);
+	r = posix_spawn(&pid, argv[0], &actions, NULL, args.out, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (r)
 		die(argv[0], dv_errno_text(r));
@@ -384,12 +387,22 @@ static int work(int argc, char **argv)
 	return -1;
 }
 
+/* "WORD N K": cut up in place. */
+static bool parse(char *line, char **wordp, uint64_t *np)
+{
+	const char *number;
+
+	*wordp = strsep(&line, " ");
+	number = strsep(&line, " \n");
+	return number && dv_parse_u64(number, 1, UINT64_MAX, np) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct client c;
 	struct dv_err err = DV_ERR_INIT;
-	char word[16];
-	size_t n, k;
+	char line[64], *word;
+	uint64_t n;
 	int r = work(argc, argv);
 
 	if (r >= 0)
@@ -406,7 +419,7 @@ int main(int argc, char **argv)
 	if (dv_diag_open(&c.diag, c.sock, &err) < 0 ||
 	    dv_diag_wait_ready(c.diag, how(), &err) < 0)
 		die(c.sock, err.msg);
-	while (scanf("%15s %zu %zu", word, &n, &k) == 3) {
+	while (fgets(line, sizeof(line), stdin) && parse(line, &word, &n)) {
 		printf("%.0f\n", answer(&c, word, n));
 		fflush(stdout);
 	}

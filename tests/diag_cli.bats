@@ -315,6 +315,22 @@ print([p["pid"] for p in json.loads(sys.argv[1]) if p["argv"][0] == "sleep"][0])
 	wait $client || :
 }
 
+@test "gdb debugs a process there, which goes on" {
+	command -v gdb >/dev/null || skip 'no gdb'
+	command -v gdbserver >/dev/null || skip 'no gdbserver'
+	diag exec -- sleep 1000 3>&- </dev/null &
+	client=$!
+	until_true sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
+	pid=$(diag ps | awk '/sleep 1000/ { print $1 }')
+	run timeout -s KILL 60 "$top/davit" diag "$sock" gdb "$pid" -nx -batch \
+		-ex 'bt 1' -ex detach </dev/null
+	assert_success
+	assert_output --partial '#0 '
+	assert_output --partial "detached"
+	run -0 diag kill "$pid"
+	wait $client || :
+}
+
 @test "mem-profile and saved-state" {
 	run -0 diag mem-profile "$agent"
 	"$PYTHON" -c 'import json, sys; json.loads(sys.argv[1])["total"]["rss"]' \

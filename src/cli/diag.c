@@ -148,7 +148,7 @@ struct sub {
 	{ { .name = verb_name, .args = words, .summary = text, .prose = more, \
 	    .opts = table, .n_opts = DV_ARRAY_LEN(table), \
 	    .usage_status = status, .before = "diag TARGET ", \
-	    .command = (status) == 125 }, function, lo, hi }
+	    .command = (status) == 125 || (hi) < 0 }, function, lo, hi }
 
 static const struct sub subs[] = {
 	SUB("ping", diag_ping, "[-t DUR]", 0, 0, order_opts, 2,

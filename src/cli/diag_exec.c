@@ -474,6 +474,8 @@ int diag_gdb(struct diag_cmd *cmd)
 	dv_autobuf remote = DV_BUF_INIT(16384);
 	dv_autofree char **argv = NULL;
 	char self[4096], first[] = "-ex", gdb[] = "gdb";
+	/* gdb's own 2 s are for a cable, not for a program to start. */
+	char early[] = "-iex", wait[] = "set remotetimeout 30";
 	uint64_t pid;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
@@ -490,14 +492,16 @@ int diag_gdb(struct diag_cmd *cmd)
 	dv_buf_putf(&remote,
 		    " exec --no-tty -- gdbserver --once --attach - %llu",
 		    (unsigned long long)pid);
-	argv = calloc((size_t)cmd->argc + 3, sizeof(*argv));
+	argv = calloc((size_t)cmd->argc + 5, sizeof(*argv));
 	if (!argv || dv_buf_status(&remote) < 0)
 		return diag_fail(cmd, ENOMEM, "gdb");
 	argv[0] = gdb;
-	argv[1] = first;
-	argv[2] = remote.data;
+	argv[1] = early;
+	argv[2] = wait;
+	argv[3] = first;
+	argv[4] = remote.data;
 	for (int i = 1; i < cmd->argc; i++)
-		argv[i + 2] = cmd->argv[i];
+		argv[i + 4] = cmd->argv[i];
 	execvp("gdb", argv);
 	diag_fail(cmd, errno, "gdb");
 	dv_err_hint(&cmd->err, "install gdb here and gdbserver in the guest");

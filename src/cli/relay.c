@@ -126,13 +126,24 @@ static int source_ended(struct dv_relay *r)
 	return flush(r) == STEP_WAIT_OUT ? STEP_WAIT_OUT : STEP_END;
 }
 
+/* Never waits, also where O_NONBLOCK is not ours to set. */
+static ssize_t end_read(struct dv_end *end, char *buf, size_t len)
+{
+	ssize_t n;
+
+	if (!end->socket)
+		return may_read(end) ? dv_read(end->fd, buf, len) : -EAGAIN;
+	do
+		n = recv(end->fd, buf, len, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 /* Through the buffer. */
 static int round_copy(struct dv_relay *r)
 {
-	ssize_t n = -EAGAIN;
+	ssize_t n = end_read(&r->from, r->buf, DV_RELAY_BUF);
 
-	if (may_read(&r->from))
-		n = dv_read(r->from.fd, r->buf, DV_RELAY_BUF);
 	if (n == -EAGAIN)
 		return r->finishing ? STEP_END : STEP_WAIT_IN;
 	if (n <= 0) /* EIO is how the master of a pty says end */

@@ -159,6 +159,30 @@ TEST(socket_destination_is_bit_exact)
 	dv_loop_free(loop);
 }
 
+TEST(a_blocking_socket_of_the_caller_never_holds_the_loop)
+{
+	struct dv_relay r = relay_init;
+	struct dv_loop *loop;
+	int in[2], out[2];
+	char got[8];
+
+	CHECK_EQ(dv_loop_new(&loop), 0);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in), 0);
+	CHECK_EQ(dv_pipe(out), 0);
+	CHECK_EQ(dv_end_of_caller(&r.from, in[0], false), 0);
+	CHECK_EQ(dv_end_of_sandbox(&r.to, out[1]), 0);
+	CHECK_EQ(dv_write(in[1], "hello", 5), 5);
+	CHECK_EQ(dv_relay_start(&r, loop), 0);
+	CHECK(dv_loop_dispatch(loop, 10000) >= 0);
+	CHECK_EQ(dv_read(out[0], got, sizeof(got)), 5);
+	CHECK(memcmp(got, "hello", 5) == 0);
+	dv_relay_close(&r);
+	dv_close(in[0]);
+	dv_close(in[1]);
+	dv_close(out[0]);
+	dv_loop_free(loop);
+}
+
 TEST(a_reader_that_goes_away_ends_the_writer)
 {
 	struct dv_relay r;
