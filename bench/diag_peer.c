@@ -10,7 +10,8 @@
  *	cli		`davit diag SOCK exec -- /bin/true` by posix_spawn()
  * Bytes per second of a process that passes N bytes, from its start to its end:
  *	pair-out	to us, through a socket pair
- *	agent-out	to us, from the agent by a data connection
+ *	agent-out	to us, by a pipe that the agent was given
+ *	relayed-out	the same by a data connection, as from a VM
  *	raw-out		the same; the connection itself is its output
  *	floor-out	the same by a pipe and a process that only splices
  *	pair-in		from us, through a socket pair
@@ -44,6 +45,9 @@
 #define NS_PER_S   1000000000.0
 
 static const char self_path[] = "/proc/self/exe";
+
+/* How the bytes of a process come to us, or go to it. */
+enum by { PAIR, FLOOR, AGENT, RELAYED, RAW };
 
 struct client {
 	struct dv_diag *diag;
@@ -167,7 +171,7 @@ static void cli_true(struct client *c)
 /* ---- with one ---- */
 
 static struct dv_diag_proc *start(struct client *c, const char *const *argv,
-				  uint32_t stdio, bool raw)
+				  uint32_t stdio, enum by by)
 {
 	struct dv_diag_exec exec = DV_DIAG_EXEC_INIT;
 	struct dv_err err = DV_ERR_INIT;
@@ -175,7 +179,8 @@ static struct dv_diag_proc *start(struct client *c, const char *const *argv,
 
 	exec.argv = argv;
 	exec.stdio = stdio;
-	exec.raw = raw;
+	exec.raw = by == RAW;
+	exec.relayed = by == RELAYED;
 	if (dv_diag_exec(c->diag, &exec, &p, how(), &err) < 0)
 		die(argv[0], err.msg);
 	return p;
@@ -197,7 +202,7 @@ static void exec_true(struct client *c)
 {
 	static const char *const argv[] = { "/bin/true", NULL };
 
-	finish(start(c, argv, 0, false));
+	finish(start(c, argv, 0, AGENT));
 }
 
 static void ping(struct client *c)
@@ -268,8 +273,6 @@ static void feed(struct client *c, int fd, uint64_t left)
 	}
 }
 
-enum by { PAIR, FLOOR, AGENT, RAW };
-
 /* Something between us and a process, until both have ended. */
 struct way {
 	struct dv_diag_proc *proc;
@@ -277,9 +280,9 @@ struct way {
 };
 
 static void open_agent(struct client *c, struct way *w, const char **argv,
-		       bool raw, bool out, int *fdp)
+		       enum by by, bool out, int *fdp)
 {
-	w->proc = start(c, argv, out ? DV_DIAG_STDOUT : DV_DIAG_STDIN, raw);
+	w->proc = start(c, argv, out ? DV_DIAG_STDOUT : DV_DIAG_STDIN, by);
 	*fdp = dv_diag_proc_take_stdio(w->proc, out);
 }
 
@@ -325,7 +328,7 @@ static double transfer(struct client *c, uint64_t bytes, enum by by, bool out)
 	else if (by == FLOOR)
 		open_floor(&way, argv, &fd);
 	else
-		open_agent(c, &way, argv, by == RAW, out, &fd);
+		open_agent(c, &way, argv, by, out, &fd);
 	out ? drain(c, fd, bytes) : feed(c, fd, bytes);
 	dv_close(fd);
 	for (int i = 0; i < 2; i++)
@@ -352,9 +355,10 @@ static double answer(struct client *c, const char *word, uint64_t n)
 		enum by by;
 		bool out;
 	} streams[] = {
-		{ "pair-out", PAIR, true },   { "floor-out", FLOOR, true },
-		{ "agent-out", AGENT, true }, { "raw-out", RAW, true },
-		{ "pair-in", PAIR, false },   { "agent-in", AGENT, false },
+		{ "pair-out", PAIR, true },       { "floor-out", FLOOR, true },
+		{ "agent-out", AGENT, true },     { "raw-out", RAW, true },
+		{ "relayed-out", RELAYED, true }, { "pair-in", PAIR, false },
+		{ "agent-in", AGENT, false },
 	};
 
 	for (size_t i = 0; i < DV_ARRAY_LEN(each) && n <= N_MAX; i++)

@@ -154,6 +154,7 @@ struct dv_diag_exec {
 	uint32_t uid, gid;
 	int timeout_ms; /* the server ends it then; 0: never */
 	bool keep;      /* output is kept for dv_diag_attach() */
+	bool relayed;   /* data connections, also where pipes can be given */
 };
 
 /* clang-format off */
@@ -176,9 +177,10 @@ DV_API int dv_diag_proc_of_pid(struct dv_diag *diag, int32_t pid,
 DV_API struct dv_diag_proc *dv_diag_proc_free(struct dv_diag_proc *proc);
 DV_API int32_t dv_diag_proc_pid(const struct dv_diag_proc *proc);
 /*
- * A stream as a non-blocking socket, owned by the caller; -ENOENT when there is
- * none. Write 0 and shut it down or close it for end of file; never shut down
- * 1 and 2: the server takes that for a reader who is gone.
+ * A stream, non-blocking and owned by the caller; -ENOENT when there is none.
+ * 0 is a socket: shut it down or close it for end of file. 1 and 2 are sockets,
+ * which are never shut down (the server takes that for a reader who is gone),
+ * or, from a davit on this machine, pipes that the command itself writes to.
  */
 DV_API int dv_diag_proc_take_stdio(struct dv_diag_proc *proc, int which);
 

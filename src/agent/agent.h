@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "base/log.h"
@@ -54,6 +55,7 @@ struct dv_agent {
 	struct dv_cgroup cg;
 	uint64_t started_ns; /* of this program, CLOCK_MONOTONIC */
 	unsigned int restarts;
+	struct rlimit nofile; /* as we found it: what processes get */
 	bool paused;
 	bool begun; /* the workload */
 	bool over;  /* leave the loop */
@@ -72,6 +74,8 @@ struct dv_agent {
 /* ---- main.c ---- */
 /* Listen at opts->listen, or, after a restart, on @fd (consumed). */
 int dv_agent_open_door(struct dv_agent *a, int fd, struct dv_err *err);
+/* More descriptors for ourselves than were usual for who started us. */
+void dv_agent_raise_nofile(struct dv_agent *a);
 
 /* ---- guest.c: what services ask of us ---- */
 extern const struct dv_guest_ops dv_agent_guest_ops;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -25,7 +26,8 @@
 
 enum {
 	EXIT_USAGE = 2,
-	CALM_MS = 500, /* without an event: whatever it was is over */
+	NOFILE_WANTED = 65536, /* DV_EXECS_MAX of them, and all else */
+	CALM_MS = 500,         /* without an event: whatever it was is over */
 };
 
 static const char usage[] =
@@ -197,6 +199,7 @@ static int open_procs(struct dv_agent *a, struct dv_err *err)
 		.log = &a->log,
 		.self_as = self,
 		.name = "davit-agent",
+		.nofile = &a->nofile,
 	};
 
 	return dv_procs_new(&a->procs, a->loop, &o, err);
@@ -317,6 +320,19 @@ static void tune_heap(void)
 	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
+/*
+ * A process with three streams needs seven descriptors of ours, and what is
+ * usual is 1,024. Processes get what was usual: some count up to their limit.
+ */
+void dv_agent_raise_nofile(struct dv_agent *a)
+{
+	struct rlimit more = a->nofile;
+
+	more.rlim_cur = dv_min(more.rlim_max, (rlim_t)NOFILE_WANTED);
+	if (more.rlim_cur > a->nofile.rlim_cur)
+		setrlimit(RLIMIT_NOFILE, &more);
+}
+
 int main(int argc, char **argv)
 {
 	struct dv_agent_opts opts = { .level = DV_LOG_WARN, .resume = -1 };
@@ -338,6 +354,8 @@ int main(int argc, char **argv)
 		return r;
 	a.log.level = opts.level;
 	tune_heap();
+	getrlimit(RLIMIT_NOFILE, &a.nofile);
+	dv_agent_raise_nofile(&a);
 	if (remember(&a, argc, argv, exe, sizeof(exe)) < 0)
 		return bad_usage("cannot find our own program file", "");
 	return run(&a);

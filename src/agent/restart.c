@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -151,8 +152,10 @@ static int execute(struct dv_agent *a, const struct keep *keep, int fd,
 	for (size_t i = 0; i < keep->n; i++)
 		dv_fd_cloexec(keep->fds[i], false);
 	dv_fd_cloexec(fd, false);
+	setrlimit(RLIMIT_NOFILE, &a->nofile); /* as it was found */
 	execve(a->exe, argv, environ);
 	r = -errno;
+	dv_agent_raise_nofile(a);
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	return dv_err_sys(err, -r, "execute %s", a->exe);
 }

@@ -46,6 +46,10 @@ static const struct dv_opt exec_opts[] = {
 	{ "interactive", 'i', NULL, "Streams",
 	  "Connect stdin. It always is.",
 	  diag_set_flag, AT(nothing), 0, NULL },
+	{ "relayed", 0, NULL, "Streams",
+	  "Let the agent copy the output, as that of a VM must, where it could "
+	  "be given a pipe.",
+	  diag_set_flag, AT(relayed), 0, NULL },
 	O_ENV,
 	{ "clear-env", 0, NULL, "Command",
 	  "Start from an empty environment; -e fills it.",

@@ -27,7 +27,7 @@ struct diag_cmd {
 	struct dv_err err;
 	/* Options. Texts are borrowed from argv. */
 	bool json, follow, reconnect, query, stop, tty, no_tty, nothing;
-	bool group, all, clear_env, quiet, watch;
+	bool group, all, clear_env, quiet, watch, relayed;
 	bool usage; /* err is about the command line */
 	const char *name, *update, *workdir, *user, *signal, *seconds;
 	int timeout_ms; /* -1: not given */

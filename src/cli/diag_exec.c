@@ -393,6 +393,7 @@ static int run(struct session *s)
 	s->exit.size = sizeof(s->exit);
 	s->exec.size = sizeof(s->exec);
 	s->exec.clear_env = cmd->clear_env;
+	s->exec.relayed = cmd->relayed;
 	s->exec.cwd = cmd->workdir;
 	if (cmd->timeout_ms >= 0)
 		s->exec.timeout_ms = dv_max(cmd->timeout_ms, 1);

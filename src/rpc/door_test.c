@@ -284,6 +284,22 @@ TEST(who_is_not_admitted_is_closed)
 	house_close(&h);
 }
 
+TEST(share_of_the_descriptors_is_a_limit)
+{
+	struct rlimit old, low;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	low = old;
+	low.rlim_cur = 64;
+	setrlimit(RLIMIT_NOFILE, &low);
+	CHECK_EQ(dv_rpc_fd_share(1024, 4), 16);
+	CHECK_EQ(dv_rpc_fd_share(7, 4), 7);
+	low.rlim_cur = 3;
+	setrlimit(RLIMIT_NOFILE, &low);
+	CHECK_EQ(dv_rpc_fd_share(1024, 4), 1);
+	setrlimit(RLIMIT_NOFILE, &old);
+}
+
 /* No descriptor for a new connection: it waits, and comes in later. */
 TEST(without_descriptors_connections_wait)
 {

@@ -153,6 +153,13 @@ static void unlink_op(struct dv_diag_op *op)
 	op->prevp = NULL;
 }
 
+/* The call has duplicates; without one they are not needed any more. */
+static void close_given(struct dv_diag_op *op)
+{
+	while (op->n_give > 0)
+		dv_close(op->give[--op->n_give]);
+}
+
 /* Let go of everything but the memory and the result. */
 static void stop_op(struct dv_diag_op *op)
 {
@@ -163,6 +170,7 @@ static void stop_op(struct dv_diag_op *op)
 		dv_rpc_cancel(op->call);
 	op->call = NULL;
 	dv_diag_conns_free(op);
+	close_given(op);
 	if (op->kind->deinit)
 		op->kind->deinit(op);
 	op->own = NULL;
@@ -447,10 +455,13 @@ static int make_call(struct dv_diag_op *op, struct dv_err *err)
 		return k->call(op, err);
 	o.timeout_ms = dv_diag_op_left(op);
 	o.wait_ready = op->wait_ready;
+	o.fds = op->give;
+	o.n_fds = op->n_give;
 	r = dv_rpc_call(op->diag->rpc, &op->call,
 			op->v1 ? DV_DIAG_V1 : k->service,
 			op->v1 ? k->v1 : k->method, rq->data, rq->len, &o,
 			on_reply, op, err);
+	close_given(op);
 	return r < 0 ? r : DV_MORE;
 }
 
@@ -477,6 +488,18 @@ static int know(struct dv_diag_op *op, struct dv_err *err)
 	return -ENOTSUP;
 }
 
+static bool takes_fds(const struct dv_diag *d)
+{
+	static const char word[] = "fds";
+	const size_t len = sizeof(word) - 1;
+
+	for (const char *p = d->hello.features; (p = strstr(p, word)); p++)
+		if ((p == d->hello.features || p[-1] == ' ') &&
+		    (p[len] == ' ' || !p[len]))
+			return true;
+	return false;
+}
+
 static int next(struct dv_diag_op *op, struct dv_err *err)
 {
 	int r;
@@ -491,7 +514,10 @@ static int next(struct dv_diag_op *op, struct dv_err *err)
 		if (r != 0)
 			return r;
 		op->stage = DV_STAGE_CONNS;
-		op->n_conns = op->v1 ? op->n_conns_v1 : op->n_conns_old;
+		op->gives = op->v1 && op->may_give && takes_fds(op->diag);
+		op->n_conns = !op->v1     ? op->n_conns_old
+			      : op->gives ? op->n_conns_fds
+					  : op->n_conns_v1;
 		if (op->n_conns) {
 			dv_diag_conns_start(op);
 			return DV_MORE;

@@ -109,6 +109,11 @@ struct dv_diag_op {
 	struct dv_rpc_call *call;
 	struct dv_diag_conn *conns; /* owned */
 	size_t n_conns, n_conns_v1, n_conns_old, n_ready;
+	/* Connections when the server takes descriptors, and those to give. */
+	size_t n_conns_fds;
+	bool may_give, gives;
+	int give[2]; /* owned */
+	size_t n_give;
 	int r;
 	struct dv_err err;
 	/* Of the kinds. */

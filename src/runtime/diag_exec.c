@@ -136,6 +136,26 @@ static int put_old(struct dv_diag_op *op, const struct dv_diag_exec *e,
 
 enum { F_RAW = 8, F_KEEP = 16, F_NEEDS_V1 = 32 }; /* beside DV_DIAG_STD* */
 
+/*
+ * Output by a pipe of ours, whose other end goes to the server along with the
+ * request: the command writes to us, and nobody copies in between.
+ */
+static int give_pipe(struct dv_diag_op *op, int which, dv_Stdio *io,
+		     struct dv_err *err)
+{
+	struct dv_diag_proc *p = op->own;
+	int fds[2], r = dv_pipe(fds);
+
+	if (r == 0) {
+		p->fd[which] = fds[0];
+		op->give[op->n_give++] = fds[1];
+		r = dv_fd_nonblock(fds[0], true);
+	}
+	io->mode = dv_StdioMode_STDIO_FD;
+	io->fd = (uint32_t)op->n_give; /* counted from 1 */
+	return r < 0 ? dv_err_sys(err, -r, "create a pipe") : 0;
+}
+
 static int conns_v1(struct dv_diag_op *op, const uint64_t id[3],
 		    struct dv_err *err)
 {
@@ -144,6 +164,12 @@ static int conns_v1(struct dv_diag_op *op, const uint64_t id[3],
 
 	m.has_stdin = m.has_stdout = m.has_stderr = true;
 	for (int i = 0; i < 3; i++) {
+		if (i && op->gives && (op->arg & DV_BIT(i))) {
+			int r = give_pipe(op, i, io[i], err);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		io[i]->mode = !id[i]            ? dv_StdioMode_STDIO_NULL
 			      : op->arg & F_RAW ? dv_StdioMode_STDIO_RAW
 						: dv_StdioMode_STDIO_CONN;
@@ -165,7 +191,7 @@ static int conns_exec(struct dv_diag_op *op, struct dv_err *err)
 				  "this server cannot set a directory, a user, "
 				  "or keep output (it has no davit.v1)");
 	for (int i = 0; i < 3; i++) {
-		if (!(op->arg & DV_BIT(i)))
+		if (!(op->arg & DV_BIT(i)) || (i && op->gives))
 			continue;
 		id[i] = op->conns[n].id;
 		p->fd[i] = dv_diag_conn_take(op, n++);
@@ -289,6 +315,8 @@ int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
 	for (uint32_t bits = op->arg; bits; bits &= bits - 1)
 		op->n_conns_v1++;
 	op->n_conns_old = op->n_conns_v1;
+	op->n_conns_fds = op->arg & DV_DIAG_STDIN;
+	op->may_give = !e.tty && !e.raw && !e.keep && !e.relayed;
 	op->arg |= (e.raw ? F_RAW : 0U) | (e.keep ? F_KEEP : 0U);
 	if (e.cwd || e.has_ids || e.keep)
 		op->arg |= F_NEEDS_V1;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -125,6 +126,10 @@ int dv_exec_plan(struct dv_plan *plan, const dv_ExecRequest *rq,
 	p->new_session = true;
 	/* Nobody would know it any more. A restart is the same process. */
 	p->death_signal = SIGKILL;
+	/* The one that is set last counts. */
+	if (opts->nofile)
+		dv_plan_rlimit(plan, RLIMIT_NOFILE, opts->nofile->rlim_cur,
+			       opts->nofile->rlim_max);
 	for (pb_size_t i = 0; i < rq->rlimits_count; i++)
 		dv_plan_rlimit(plan, rq->rlimits[i].resource,
 			       rq->rlimits[i].soft, rq->rlimits[i].hard);

@@ -242,15 +242,25 @@ static void on_err_fd(struct dv_src *src, uint32_t ev)
 		start_done(e);
 }
 
+/*
+ * What is shown of the command, also when it has exited: as much as
+ * DV_ARGV_KEEP says, the last word cut where that ends.
+ */
 static int copy_argv(struct dv_exec *e, const dv_ExecRequest *rq)
 {
-	e->argv = calloc(rq->argv_count + 1U, sizeof(*e->argv));
+	size_t left = DV_ARGV_KEEP;
+	size_t max = dv_min((size_t)rq->argv_count, left / DV_ARGV_COST);
+
+	e->argv = calloc(max + 1, sizeof(*e->argv));
 	if (!e->argv)
 		return -ENOMEM;
-	for (; e->n_argv < rq->argv_count; e->n_argv++) {
-		e->argv[e->n_argv] = strdup(rq->argv[e->n_argv]);
-		if (!e->argv[e->n_argv])
+	for (; e->n_argv < max && left > DV_ARGV_COST; e->n_argv++) {
+		char *word = strndup(rq->argv[e->n_argv], left - DV_ARGV_COST);
+
+		if (!word)
 			return -ENOMEM;
+		left -= strlen(word) + DV_ARGV_COST;
+		e->argv[e->n_argv] = word;
 	}
 	return 0;
 }

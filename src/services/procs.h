@@ -25,11 +25,16 @@
 #include "wire/state.pb.h"
 
 struct dv_procs;
+struct rlimit;
 struct dv_exec; /* one process */
 
 enum {
 	DV_RECORDS_MAX = 1024,
 	DV_EXECS_MAX = 4096, /* running at a time */
+	/* Bytes of a command that are kept to be shown: a list of all records
+	 * is one message. What a word costs beside its bytes. */
+	DV_ARGV_KEEP = 2048,
+	DV_ARGV_COST = 16,
 	/* Kept output of one stream: two screens of logs, and small enough for
 	 * a thousand of them. */
 	DV_KEEP_BYTES = 256 << 10,
@@ -52,6 +57,8 @@ struct dv_procs_opts {
 	struct dv_log_sink *log;    /* borrowed; may be NULL */
 	const struct dv_self_as *self_as; /* borrowed; ends with path NULL */
 	const char *name; /* of ourselves in the tree; NULL: "davit" */
+	/* RLIMIT_NOFILE of those who ask for none; borrowed; NULL: ours */
+	const struct rlimit *nofile;
 };
 
 /* Its owner ignores SIGPIPE: streams end at any time. 0, -EINVAL, -ENOMEM. */

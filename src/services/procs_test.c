@@ -525,6 +525,60 @@ TEST(oldest_record_goes_when_there_are_too_many)
 	try_close(&t);
 }
 
+/* What is kept of a command, for a thousand records, is not what it had. */
+TEST(long_command_is_run_whole_and_shown_in_part)
+{
+	char *argv[300] = { arg("/bin/sh"), arg("-c"),
+			    arg("test $# = 296 && test ${#2} = 50000") };
+	dv_ExecRequest rq = { .argv = argv, .argv_count = 300 };
+	size_t bytes = 0;
+	dv_ProcessInfo info;
+	struct try_procs t;
+	struct dv_exec *e;
+	char *word = malloc(50001);
+
+	assert_non_null(word);
+	memset(word, 'x', 50000);
+	word[50000] = '\0';
+	for (size_t i = 3; i < 300; i++)
+		argv[i] = i == 5 ? word : arg("y");
+	argv[3] = arg("sh");
+	try_open(&t);
+	e = try_start(&t, &rq);
+	CHECK_EQ(try_wait(&t, e), 0);
+	dv_exec_info(e, &info);
+	CHECK_EQ(info.argv_count, 6);
+	CHECK_STR(info.argv[0], "/bin/sh");
+	for (pb_size_t i = 0; i < info.argv_count; i++)
+		bytes += strlen(info.argv[i]);
+	CHECK(bytes < DV_ARGV_KEEP && bytes > DV_ARGV_KEEP / 2);
+	/* Many short words cost, too. */
+	argv[5] = arg("z");
+	e = try_start(&t, &rq);
+	CHECK_EQ(try_wait(&t, e), 1);
+	dv_exec_info(e, &info);
+	CHECK(info.argv_count > 100 && info.argv_count < 128);
+	try_close(&t);
+	free(word);
+}
+
+/* Who asks for no limit gets what the owner says. */
+TEST(limit_of_descriptors_is_the_owners_or_the_requests)
+{
+	dv_Rlimit own = { RLIMIT_NOFILE, 77, 99 };
+	struct rlimit usual = { 88, 99 };
+	struct dv_procs_opts o = { .size = sizeof(o), .nofile = &usual };
+	dv_ExecRequest rq = { .rlimits = &own, .rlimits_count = 1 };
+	struct try_procs t;
+
+	try_open(&t);
+	dv_procs_free(t.procs);
+	CHECK_EQ(dv_procs_new(&t.procs, t.loop, &o, &t.err), 0);
+	CHECK_EQ(try_wait(&t, try_run(&t, NULL, "exit $(ulimit -n)")), 88);
+	CHECK_EQ(try_wait(&t, try_run(&t, &rq, "exit $(ulimit -n)")), 77);
+	try_close(&t);
+}
+
 TEST(signal_scopes_reach_what_they_say)
 {
 	struct dv_exec *a, *b;

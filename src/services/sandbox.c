@@ -12,14 +12,21 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "rpc/limits.h"
 #include "services/svc.h"
+#include "transport/listener.h"
 
 enum {
 	API_VERSION = 1,
 	/* Names of a guest's interfaces, all together. */
 	NAMES_MAX = 64 << 10,
 	FEATURES_MAX = 24,
+	/* The numbers of a process in a list, and of its exit. */
+	INFO_MAX = 200,
 };
+
+_Static_assert(DV_RPC_SEND_MAX / (DV_EXECS_MAX + DV_RECORDS_MAX + 1) > INFO_MAX,
+	       "all of them have room in a list");
 
 static char server_name[] = "davit " DV_VERSION;
 
@@ -56,6 +63,12 @@ static void add_features(dv_HelloReply *reply, char *list[FEATURES_MAX],
 	add_feature(reply, list, o->restart, "restart");
 }
 
+/* Descriptors come only over a unix socket: nobody relays those. */
+static bool takes_fds(const struct dv_call *call)
+{
+	return call->peer && call->peer->cid == DV_CID_NONE;
+}
+
 static void m_hello(struct dv_call *call)
 {
 	struct dv_sandbox_svc *svc = dv_svc(call);
@@ -69,6 +82,7 @@ static void m_hello(struct dv_call *call)
 	};
 
 	add_features(&reply, features, svc->guest);
+	add_feature(&reply, features, takes_fds(call), "fds");
 	dv_call_reply(call, &reply);
 }
 
@@ -222,11 +236,28 @@ static void m_close_stdin(struct dv_call *call)
 		finish(call, dv_exec_close_stdin(e, &err), &err);
 }
 
+struct listing {
+	dv_ListReply reply;
+	size_t room; /* for the words of each */
+};
+
+/* Where they are so many that an answer has no room, their words are cut. */
 static int add_info(void *arg, struct dv_exec *exec)
 {
-	dv_ListReply *reply = arg;
+	struct listing *l = arg;
+	dv_ProcessInfo *info = &l->reply.processes[l->reply.processes_count++];
+	size_t left = l->room;
+	pb_size_t n;
 
-	dv_exec_info(exec, &reply->processes[reply->processes_count++]);
+	dv_exec_info(exec, info);
+	for (n = 0; n < info->argv_count; n++) {
+		size_t cost = strlen(info->argv[n]) + 4;
+
+		if (cost > left)
+			break;
+		left -= cost;
+	}
+	info->argv_count = n;
 	return 0;
 }
 
@@ -236,14 +267,17 @@ static void m_list(struct dv_call *call)
 	struct dv_procs_count n = dv_procs_count(procs);
 	dv_autofree dv_ProcessInfo *list =
 		calloc(n.running + n.exited + 1, sizeof(*list));
-	dv_ListReply reply = { .processes = list };
+	struct listing l = {
+		.reply = { .processes = list },
+		.room = DV_RPC_SEND_MAX / (n.running + n.exited + 1) - INFO_MAX,
+	};
 
 	if (!list) {
 		dv_call_fail(call, DV_EXHAUSTED, "out of memory");
 		return;
 	}
-	dv_procs_each(procs, add_info, &reply);
-	dv_call_reply(call, &reply);
+	dv_procs_each(procs, add_info, &l);
+	dv_call_reply(call, &l.reply);
 }
 
 static void m_attach(struct dv_call *call)
