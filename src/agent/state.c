@@ -46,7 +46,8 @@ static pb_bytes_array_t *bytes_new(const void *data, size_t len)
 	if (!b)
 		return NULL;
 	b->size = (pb_size_t)len;
-	memcpy(b->bytes, data, len);
+	if (len) /* else there may be no data at all */
+		memcpy(b->bytes, data, len);
 	return b;
 }
 

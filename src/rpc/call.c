@@ -309,7 +309,8 @@ static void settle(struct dv_inflight *f)
 {
 	void *copy;
 
-	if ((f->call.method->flags & DV_M_REPLAY) && f->len) {
+	if ((f->call.method->flags & DV_M_REPLAY) && f->len &&
+	    f->len <= DV_RPC_REPLAY_MAX) {
 		copy = malloc(f->len);
 		if (copy)
 			memcpy(copy, f->payload, f->len);

@@ -38,6 +38,10 @@ enum {
 	DV_RPC_KEEP_LEN = 64 << 10,
 	/* One read into the rest of a long frame: what a socket holds. */
 	DV_RPC_READ_LONG = 256 << 10,
+	/* A request that is kept to be repeated by another program: those
+	 * that are, name a process. Longer ones are mostly padding, and fail
+	 * at a restart. */
+	DV_RPC_REPLAY_MAX = 4 << 10,
 	/* What floods may take of the descriptors of this process: a fourth
 	 * each for connections and unclaimed data connections, an eighth for
 	 * those who say nothing. The rest is for work. */

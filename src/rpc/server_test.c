@@ -745,6 +745,38 @@ TEST(another_server_goes_on_where_the_first_one_stopped)
 	try_close(&b);
 }
 
+/* Nobody gets us to hold much, or to save what has no room in a document. */
+TEST(padding_of_a_held_request_is_not_kept)
+{
+	/* A pid, and field 99 up to the end. */
+	static uint8_t payload[100000] = { 0x08, 0x2a, 0x9a, 0x06 };
+	const size_t rest = sizeof(payload) - 7;
+	struct dv_server_stats stats;
+	struct copy copy = { .n = 0 };
+	struct try t;
+	int fd;
+
+	payload[4] = (uint8_t)(0x80 | (rest & 0x7f));
+	payload[5] = (uint8_t)(0x80 | (rest >> 7 & 0x7f));
+	payload[6] = (uint8_t)(rest >> 14);
+	try_open(&t, NULL);
+	fd = try_connect(&t, DV_PROTO_TTRPC_DIAG);
+	try_call(&t, fd, 1, "Hold", payload, sizeof(payload));
+	try_pump(t.loop);
+	CHECK_EQ(t.n_held, 1);
+	dv_server_drain(t.server);
+	CHECK_EQ(dv_server_save(t.server, copy_state, &copy), 0);
+	dv_server_resume(t.server);
+	CHECK_EQ(copy.state.n_calls, 0);
+	dv_close(copy.state.fd);
+	CHECK_EQ(t.n_cancelled, 1);
+	CHECK_EQ(try_answer(&t, fd, 1, NULL, 0), DV_UNAVAILABLE);
+	dv_server_stats(t.server, &stats);
+	CHECK_EQ(stats.calls, 0);
+	dv_close(fd);
+	try_close(&t);
+}
+
 TEST(draining_server_answers_and_reads_nothing)
 {
 	struct try t;

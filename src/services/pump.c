@@ -331,7 +331,8 @@ int dv_pump_hold(struct dv_pump *p, const void *data, size_t len)
 
 	if (!buf)
 		return -ENOMEM;
-	memcpy(buf + p->len, data, len);
+	if (len)
+		memcpy(buf + p->len, data, len);
 	p->buf = buf;
 	p->len += len;
 	return 0;

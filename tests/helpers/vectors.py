@@ -9,20 +9,18 @@ and encoded again. What davit does otherwise on purpose is said in the case.
 import os
 import re
 import struct
-import subprocess
 import sys
 
 from diagwire import (
-    DATA, DEADLINE, DIAG, EXHAUSTED, HDR, INSPECT, INVALID, NOT_FOUND, OHCL,
-    PING, PRECONDITION, PROFILER, SANDBOX, UNIMPLEMENTED, UNKNOWN, Gone,
-    Refused, Sock, answer_of, control, data_conn, exec_msg, failure, fields,
-    frame, get, main, msg, request, run, success, varint, wait)
+    DIAG, HDR, INSPECT, INVALID, NOT_FOUND, OHCL, PING, PRECONDITION, PROFILER,
+    SANDBOX, UNIMPLEMENTED, UNKNOWN, Refused, Sock, answer_of, control,
+    data_conn, exec_msg, failure, fields, frame, get, main, msg, request, run,
+    success, varint, wait)
 
 H = bytes.fromhex
 DIAG_HEX = "646961672e556e64657268696c6c44696167"
 
-# Requests, by the number of their vector. 255 lines of hex have no better
-# order than this.
+# Requests, by the number of their vector.
 REQUESTS = {
     "4 ping": H(
         "000000180000000101000a10646961672e4f70656e68636c44696167120450696e67"),

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+# Peers that mean no good; see tests/helpers/hostile.py. SOAK=N repeats what
+# loops N times.
+bats_require_minimum_version 1.5.0
+load /usr/lib/bats/bats-support/load
+load /usr/lib/bats/bats-assert/load
+
+setup()
+{
+	top=$(mktemp -d "${TMPDIR:-/tmp}/davit-hostile.XXXXXX")
+	sock=$top/sock
+	agent=
+}
+
+# A sanitizer's word, or a leak, is in the exit status of the agent.
+teardown()
+{
+	local status=0
+
+	if [ -n "$agent" ]; then
+		kill "$agent" 2>/dev/null || :
+		wait "$agent" || status=$?
+		tail -n 50 "$top/log"
+	fi
+	rm -rf "$top"
+	return $status
+}
+
+# agent_start [LIMIT...]: what ulimit takes.
+agent_start()
+{
+	(
+		[ $# = 0 ] || ulimit "$@"
+		exec "$AGENT" --listen "$sock"
+	) 2>>"$top/log" 3>&- &
+	agent=$!
+	timeout -s KILL 30 "$DAVIT" diag "$sock" wait-ready
+}
+
+hostile()
+{
+	for name in "$@"; do
+		timeout -s KILL $((240 * ${SOAK:-1})) /usr/bin/python3 -B \
+			"$SRC/tests/helpers/hostile.py" "$name" "$sock" \
+			"$agent" 3>&-
+	done
+}
+
+# Not all systems let so many files be open.
+enough_files()
+{
+	[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge "$1" ] ||
+		skip "needs $1 open files"
+	ulimit -Sn "$1"
+}
+
+@test "requests that are cut at every byte" {
+	agent_start
+	hostile truncation
+}
+
+@test "messages that are too long" {
+	agent_start
+	hostile lengths
+	[ "${SOAK:-1}" = 1 ] || hostile four_gib
+}
+
+@test "wrong types, ids and numbers" {
+	agent_start
+	hostile wrong_types
+}
+
+@test "garbage instead of a protocol" {
+	agent_start
+	hostile first_bytes http2
+}
+
+@test "nesting, and lists without an end" {
+	agent_start
+	hostile nesting
+}
+
+@test "a million small frames" {
+	agent_start
+	hostile tiny_frames
+}
+
+@test "ids of connections cannot be guessed" {
+	agent_start
+	hostile guessing ports
+}
+
+@test "connections that say nothing, or half a word" {
+	enough_files 4096
+	agent_start
+	hostile half_open
+}
+
+@test "no descriptors are left" {
+	agent_start -n 64
+	hostile descriptors
+}
+
+@test "descriptors that nobody asked for" {
+	agent_start
+	hostile passed_descriptors
+}
+
+@test "readers that stop" {
+	agent_start
+	hostile slow_answers slow_output
+}
+
+@test "more waits than allowed" {
+	agent_start
+	hostile waits
+}
+
+@test "200 processes at a time, and 2,000 forgotten ones" {
+	enough_files 4096
+	# It gets more for itself than is usual, and gives its processes that.
+	agent_start -Sn 1024
+	run -0 timeout 30 "$DAVIT" diag "$sock" exec -- sh -c 'ulimit -Sn'
+	assert_output 1024
+	timeout 30 "$DAVIT" diag "$sock" restart
+	run -0 timeout 30 "$DAVIT" diag "$sock" exec -- sh -c 'ulimit -Sn'
+	assert_output 1024
+	hostile many_execs records
+}
+
+@test "clients that are killed, and those that only go" {
+	agent_start
+	hostile killed_clients goes_on
+}
+
+@test "a restart in the middle of it" {
+	enough_files 4096
+	agent_start
+	hostile restart
+}
+
+@test "all of it, one after the other" {
+	enough_files 4096
+	agent_start
+	hostile truncation wrong_types http2 nesting passed_descriptors waits \
+		many_execs killed_clients goes_on ports truncation
+}
