@@ -11,8 +11,8 @@
 
 /*
  * In init, which alone is in all namespaces: make the file systems that show
- * them (/sys, but not /proc) with their masks. They wait at iso->root.at plus "." and
- * the number of their kind, empty directories of the host. 0 or -errno.
+ * them (/sys, but not /proc) with their masks. They wait at iso->root.at plus
+ * "." and the number of their kind, empty directories of the host. 0 or -errno.
  */
 int dv_mounts_prepare(const dv_Isolation *iso, struct dv_ctl *ctl,
 		      struct dv_err *err);
