@@ -569,10 +569,46 @@ int dv_conn_init(struct dv_conn *conn, struct dv_server *server,
 	return 0;
 }
 
+static struct dv_conn *greediest(struct dv_server *s)
+{
+	struct dv_conn *most = s->conns;
+
+	for (struct dv_conn *c = s->conns; c; c = c->next)
+		if (c->held > most->held)
+			most = c;
+	return most;
+}
+
+static void on_trim(struct dv_defer *defer)
+{
+	struct dv_server *s = dv_container_of(defer, struct dv_server, trim);
+
+	while (s->held > DV_RPC_HELD_MAX && s->conns) {
+		struct dv_conn *c = greediest(s);
+
+		dv_log(s->opts.log, DV_LOG_WARN,
+		       "a connection ends that kept %zu bytes of unfinished "
+		       "requests",
+		       c->held);
+		c->ops->close(c);
+	}
+}
+
+void dv_conn_hold(struct dv_conn *conn, size_t held)
+{
+	struct dv_server *s = conn->server;
+
+	s->held += held - conn->held;
+	conn->held = held;
+	if (s->held > DV_RPC_HELD_MAX)
+		dv_defer_add(s->loop, &s->trim, on_trim);
+}
+
 void dv_conn_deinit(struct dv_conn *conn)
 {
 	if (!conn->prevp)
 		return;
+	dv_conn_hold(conn, 0);
 	for (size_t i = 0; i < DV_CONN_BUCKETS; i++)
 		while (conn->calls[i])
 			dv_inflight_cancel(conn->calls[i]);

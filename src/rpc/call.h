@@ -143,6 +143,7 @@ struct dv_conn {
 	bool has_peer;
 	struct dv_inflight *calls[DV_CONN_BUCKETS];
 	unsigned int n_calls;
+	size_t held;        /* see dv_conn_hold() */
 	uint64_t last_call; /* its number among all of the server; 0: none */
 };
 
@@ -154,6 +155,12 @@ struct dv_conn {
  */
 int dv_conn_init(struct dv_conn *conn, struct dv_server *server,
 		 const struct dv_conn_ops *ops, const struct dv_peer *peer);
+/*
+ * It keeps @held bytes of requests that are not complete. When all connections
+ * together keep more than DV_RPC_HELD_MAX, the ones that keep most are closed:
+ * later, not inside of this.
+ */
+void dv_conn_hold(struct dv_conn *conn, size_t held);
 /* Cancels the calls and leaves the list. Idempotent. */
 void dv_conn_deinit(struct dv_conn *conn);
 
@@ -175,6 +182,8 @@ struct dv_server {
 	struct dv_inflight *spare; /* calls for the next requests */
 	unsigned int n_spare;
 	void *scratch; /* DV_RPC_READ_LEN; NULL until needed */
+	size_t held;   /* by all connections, see dv_conn_hold() */
+	struct dv_defer trim;
 	uint64_t total_conns, total_calls, bytes_in, bytes_out;
 };
 

@@ -421,6 +421,8 @@ static bool turn(struct dv_h2 *h)
 	c->in_seen = h->n_in;
 	c->out_seen = h->n_out;
 	call_ready(c);
+	if (c->in_held != c->base.held)
+		dv_conn_hold(&c->base, c->in_held);
 	if (!h->dead && c->n_want_room)
 		more |= dv_grpc_give_room(c);
 	if (!h->dead && c->n_owing)

@@ -24,6 +24,9 @@ enum {
 	DV_RPC_QUEUE_HARD = 16 << 20,
 	/* And up to here with these failures; then the connection ends. */
 	DV_RPC_QUEUE_END = 17 << 20,
+	/* Unfinished requests of all connections together: eight of the longest
+	 * ones. Beyond that the connection with the most of them ends. */
+	DV_RPC_HELD_MAX = 128 << 20,
 	/* One read: what a unix socket holds of small frames, and more. */
 	DV_RPC_READ_LEN = 64 << 10,
 	/* Frames of one connection handled in a row: some 100 us. */

@@ -37,6 +37,7 @@ struct dv_server *dv_server_free(struct dv_server *s)
 		return NULL;
 	while (s->conns)
 		s->conns->ops->close(s->conns);
+	dv_defer_del(&s->trim);
 	while (s->spare) {
 		struct dv_inflight *f = s->spare;
 

@@ -777,6 +777,43 @@ TEST(padding_of_a_held_request_is_not_kept)
 	try_close(&t);
 }
 
+/*
+ * Ten clients begin a long message each and do not end it: together they keep
+ * more than is allowed. One of those who keep most goes; nobody else does.
+ */
+TEST(unfinished_requests_of_all_connections_have_a_limit)
+{
+	enum { N = 10, PART = 14 << 20 };
+	/* 15 MiB are announced, on stream 1. */
+	static const uint8_t head[] = { 0, 0xf0, 0, 0, 0, 0, 0, 1, 1, 0 };
+	dv_autofree char *part = calloc(1, PART);
+	int fd[N], innocent, n_open = 0;
+	struct dv_server_stats stats;
+	struct try t;
+
+	CHECK(part != NULL);
+	try_open(&t, NULL);
+	innocent = try_connect(&t, DV_PROTO_TTRPC_DIAG);
+	try_write(&t, innocent, head, sizeof(head));
+	try_write(&t, innocent, part, 1000);
+	for (int i = 0; i < N; i++) {
+		fd[i] = try_connect(&t, DV_PROTO_TTRPC_DIAG);
+		try_write(&t, fd[i], head, sizeof(head));
+		try_write(&t, fd[i], part, PART);
+		try_pump(t.loop);
+	}
+	for (int i = 0; i < N; i++)
+		n_open += try_silent(&t, fd[i]);
+	CHECK_EQ(n_open, N - 1);
+	CHECK_EQ(try_silent(&t, innocent), 1);
+	dv_server_stats(t.server, &stats);
+	CHECK_EQ(stats.conns, N);
+	for (int i = 0; i < N; i++)
+		dv_close(fd[i]);
+	dv_close(innocent);
+	try_close(&t);
+}
+
 TEST(draining_server_answers_and_reads_nothing)
 {
 	struct try t;

@@ -218,6 +218,8 @@ static void handle(struct tt_conn *c, struct dv_rd *rd)
 	c->backlog = r == 0 && tt_io_ready(&c->io, rd);
 	if (tt_io_keep(&c->io, rd) < 0)
 		c->state = BROKEN;
+	if (c->io.in.len != c->base.held)
+		dv_conn_hold(&c->base, c->io.in.len);
 }
 
 /* ---- turns ---- */
