@@ -451,6 +451,25 @@ static void drop_ctl(struct dv_proc *proc)
 	proc->own_ctl = false;
 }
 
+/*
+ * Without init nobody enters its namespaces (ESRCH), and nothing is born in
+ * them (ENOMEM). If it went, why is what it said; false: it was killed.
+ */
+static bool ask_init(struct dv_sandbox *sb, struct dv_err *report)
+{
+	struct dv_err why = DV_ERR_INIT;
+
+	if ((report->sys != ESRCH && report->sys != ENOMEM) ||
+	    atomic_load(&sb->ctl->ready))
+		return true;
+	if (read_report(sb->err_fd, &why)) {
+		*report = why;
+		return true;
+	}
+	/* It is complete by now: then the failure is our own. */
+	return atomic_load(&sb->ctl->ready);
+}
+
 int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
 		   struct dv_err *err)
 {
@@ -459,10 +478,8 @@ int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
 	int r = 0;
 
 	proc->err_fd = dv_close(proc->err_fd);
-	/* Init was gone already: why is what init said, or was killed. */
-	if (reported && report.sys == ESRCH && sb &&
-	    !atomic_load(&sb->ctl->ready))
-		reported = false;
+	if (reported && sb)
+		reported = ask_init(sb, &report);
 	if (reported)
 		r = failed(err, &report);
 	else if (sb && !atomic_load(&sb->ctl->ready) &&

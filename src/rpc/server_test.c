@@ -691,7 +691,8 @@ static int copy_state(void *arg, const struct dv_conn_state *s)
 
 	c->state = *s;
 	c->state.fd = dv_fd_dup(s->fd, 0);
-	memcpy(c->in, s->in, s->in_len);
+	if (s->in_len)
+		memcpy(c->in, s->in, s->in_len);
 	c->state.in = c->in;
 	if (s->out_len)
 		memcpy(c->out, s->out, s->out_len);
