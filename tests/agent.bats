@@ -231,6 +231,24 @@ moved()
 	assert_output 1
 }
 
+@test "saved-state, and a restart that is refused, disturb nobody" {
+	cp "$AGENT" "$top/agent"
+	AGENT=$top/agent agent_start
+	echo one >"$top/file"
+	diag cat -f "$top/file" >"$top/out" 3>&- &
+	reader=$!
+	until_true grep -q one "$top/out"
+	diag saved-state >"$top/state"
+	rm "$top/agent"
+	printf '#!/bin/sh\nexit 1\n' >"$top/agent"
+	chmod 755 "$top/agent"
+	run -1 diag restart
+	echo two >>"$top/file"
+	until_true grep -q two "$top/out"
+	rm "$top/file"
+	wait_is 0 "$reader"
+}
+
 @test "50 processes with traffic lose neither bytes nor statuses" {
 	agent_start
 	for i in $(seq 50); do

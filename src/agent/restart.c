@@ -6,11 +6,11 @@
  * stays, so children stay children; descriptors stay, because they lose their
  * close-on-exec flag for that moment. All else is in one document, in a memfd:
  *
- *	save	  when no process is being started; streams that only we could
- *		  go on with (kernel log, files, captures) end, and their
- *		  clients are told
- *	check	  the new program reads the document in a child; if it cannot,
- *		  nothing has happened
+ *	check	  when no process is being started: the new program reads the
+ *		  document in a child; if it cannot, nothing has happened
+ *	part	  streams that only we could go on with (kernel log, files,
+ *		  captures) end, and their clients are told
+ *	save	  the document anew, with what they were told
  *	execute	  no way back is needed: a failed execve() changes nothing
  *	restore	  what cannot be taken over is logged and closed
  *
@@ -170,26 +170,40 @@ static void end_flows(struct dv_agent *a)
 	a->capture = dv_capture_free(a->capture);
 }
 
-static int restart(struct dv_agent *a, struct dv_err *err)
+/* The document as it is now, and the descriptors in it. An fd (owned). */
+static int document(struct dv_agent *a, struct keep *keep, struct dv_err *err)
 {
 	dv_AgentState st = dv_AgentState_init_zero;
+	int r = dv_state_save(a, &st, keep_fd, keep, err);
+
+	if (r == 0 && keep->failed)
+		r = dv_err_sys(err, ENOMEM, "save the state");
+	if (r == 0)
+		r = write_document(&st, err);
+	dv_state_free(&st);
+	return r;
+}
+
+static int restart(struct dv_agent *a, struct dv_err *err)
+{
 	struct keep keep = { NULL, 0, false };
-	dv_autofd int fd = -1;
+	dv_autofd int trial = -1, fd = -1;
 	int r;
 
 	if (dv_procs_starting(a->procs) > 0)
 		return -EBUSY;
-	end_flows(a);
-	r = dv_state_save(a, &st, keep_fd, &keep, err);
-	if (r == 0 && keep.failed)
-		r = dv_err_sys(err, ENOMEM, "save the state");
-	if (r == 0)
-		r = fd = write_document(&st, err);
+	r = trial = document(a, &keep, err);
 	if (r >= 0)
-		r = check(a->exe, fd, err);
+		r = check(a->exe, trial, err);
+	free(dv_take_ptr(&keep.fds));
+	keep.n = 0;
+	if (r < 0)
+		return r; /* nobody was told anything */
+	end_flows(a);
+	dv_server_part(a->server);
+	r = fd = document(a, &keep, err);
 	if (r >= 0)
 		r = execute(a, &keep, fd, err);
-	dv_state_free(&st);
 	free(keep.fds);
 	return r;
 }

@@ -106,10 +106,13 @@ void dv_call_dispatch(struct dv_conn *conn, const struct dv_call_ops *ops,
 /* The held call with that stream number, or NULL. */
 struct dv_inflight *dv_conn_find(struct dv_conn *conn, uint32_t stream);
 
-/*
- * Fail what cannot be repeated by another program (not DV_M_REPLAY), because
- * this one ends. What is left can be saved.
- */
+/* Can another program repeat it: DV_M_REPLAY, and its request is here? */
+static inline bool dv_inflight_kept(const struct dv_inflight *f)
+{
+	return (f->call.method->flags & DV_M_REPLAY) &&
+	       (f->owned || f->len == 0);
+}
+/* Fail what is not kept so, because this program ends. */
 void dv_conn_fail_unkept(struct dv_conn *conn);
 
 /* There is room again after message() said DV_MORE. */

@@ -126,18 +126,28 @@ void dv_server_stats(const struct dv_server *s, struct dv_server_stats *stats)
 		stats->calls += c->n_calls;
 }
 
+void dv_server_part(struct dv_server *s)
+{
+	struct dv_conn *next;
+
+	for (struct dv_conn *c = s->conns; c; c = next) {
+		next = c->next;
+		dv_conn_fail_unkept(c);
+		if (!c->ops->save)
+			c->ops->drain(c, true);
+	}
+	dv_server_flush(s);
+}
+
 int dv_server_save(struct dv_server *s,
 		   int (*each)(void *arg, const struct dv_conn_state *state),
 		   void *arg)
 {
-	struct dv_conn *next;
 	int r = 0;
 
-	for (struct dv_conn *c = s->conns; c && r == 0; c = next) {
-		next = c->next;
+	for (struct dv_conn *c = s->conns; c && r == 0; c = c->next)
 		if (c->ops->save)
 			r = c->ops->save(c, each, arg);
-	}
 	return r;
 }
 

@@ -72,9 +72,8 @@ void dv_server_stats(const struct dv_server *server,
 
 /*
  * For a restart by exec. A connection's state is everything that its peer may
- * rely on: bytes read but not yet used, answers not yet sent, and requests not
- * yet answered (of DV_M_REPLAY methods; others were failed before with
- * UNAVAILABLE). gRPC connections are not kept: they get GOAWAY.
+ * rely on: bytes read but not yet used, answers not yet sent, and requests of
+ * DV_M_REPLAY methods not yet answered.
  */
 struct dv_conn_state {
 	int fd; /* borrowed by save, consumed by restore */
@@ -91,9 +90,14 @@ struct dv_conn_state {
 	size_t n_calls;
 };
 /*
- * Calls @each for every connection. Connections in the middle of a message that
- * is refused, or of one that comes with descriptors, are closed instead.
- * Returns 0 or what @each returned.
+ * Tell the peers of what cannot be kept, because this program ends now: calls
+ * of other methods fail with UNAVAILABLE, gRPC connections get GOAWAY.
+ */
+void dv_server_part(struct dv_server *server);
+/*
+ * Calls @each for every connection that can be kept; nothing changes. Left out
+ * are gRPC connections, and those in the middle of a message that is refused,
+ * or of one that comes with descriptors. Returns 0 or what @each returned.
  */
 int dv_server_save(struct dv_server *server,
 		   int (*each)(void *arg, const struct dv_conn_state *state),

@@ -343,6 +343,8 @@ static size_t list_calls(struct tt_conn *c, struct dv_call_state *list)
 		for (; f; f = f->next) {
 			uint64_t end = f->call.deadline_ns;
 
+			if (!dv_inflight_kept(f))
+				continue;
 			list[n++] = (struct dv_call_state){
 				.stream = f->stream,
 				.service = f->call.service->name,
@@ -366,12 +368,9 @@ static int tt_save(struct dv_conn *base,
 	dv_autofree struct dv_call_state *list = NULL;
 	struct dv_conn_state state = { .fd = c->io.fd, .proto = c->proto };
 
-	dv_conn_fail_unkept(base);
 	if (c->io.why != TT_OK || c->io.n_fds || c->io.out_fds ||
-	    c->state == BROKEN) {
-		tt_close(base);
+	    c->state == BROKEN)
 		return 0;
-	}
 	list = calloc(base->n_calls + 1, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
