@@ -140,6 +140,10 @@ wait_is()
 	run -125 diag exec -- true
 	run -1 diag cat /etc/hostname
 	run -1 diag restart
+	# Nor is anything changed that can be seen.
+	run -1 diag inspect log/filter -u debug
+	assert_output --partial Update
+	run -1 diag mem-profile "$agent"
 }
 
 @test "--wait-for-start holds the workload, which start completes" {

@@ -107,7 +107,7 @@ call_theirs()
 }
 
 @test "grpc-js calls: answers, statuses, unknown methods, bad messages" {
-	call_by_js unary empty fail unknown malformed metadata
+	call_by_js unary empty fail unknown malformed metadata binary
 }
 
 @test "grpc-js calls: deadline and cancel end the call in the server" {
@@ -127,7 +127,8 @@ call_theirs()
 }
 
 @test "grpcio calls: answers, statuses, unknown methods, bad messages" {
-	call_by_py unary empty fail unknown malformed compressed metadata headers
+	call_by_py unary empty fail unknown malformed compressed metadata \
+		binary headers
 }
 
 @test "grpcio calls: deadline and cancel end the call in the server" {
@@ -149,7 +150,7 @@ call_theirs()
 @test "grpc-js is called: answers, statuses, metadata" {
 	need_js
 	serve node "$JS_PEERS/server.js"
-	call_theirs unary empty fail unknown metadata
+	call_theirs unary empty fail unknown metadata binary
 }
 
 @test "grpc-js is called: deadline, cancel, streams, sizes, many calls" {
@@ -167,7 +168,7 @@ call_theirs()
 @test "grpcio is called: answers, statuses, metadata" {
 	need_py
 	serve "$PYTHON" "$PY_PEERS/server.py"
-	call_theirs unary empty fail unknown metadata
+	call_theirs unary empty fail unknown metadata binary
 }
 
 @test "grpcio is called: deadline, cancel, streams, sizes, many calls" {
@@ -176,8 +177,20 @@ call_theirs()
 	call_theirs deadline cancel stream big toobig many serial
 }
 
+@test "grpc-js is called: another server while one finishes its calls" {
+	need_js
+	serve node "$JS_PEERS/server.js"
+	call_theirs successor
+}
+
+@test "grpcio is called: another server while one finishes its calls" {
+	need_py
+	serve "$PYTHON" "$PY_PEERS/server.py"
+	call_theirs successor
+}
+
 @test "davit calls davit: everything" {
 	serve "$LIBDAVIT/grpc_peer" server
 	call_theirs unary empty fail unknown deadline cancel stream big toobig \
-		many serial goaway
+		many serial goaway binary successor
 }

@@ -26,12 +26,15 @@ teardown()
 	return $status
 }
 
-# agent_start [LIMIT...]: what ulimit takes.
+# agent_start [LIMIT...]: what ulimit takes; or options of the agent.
 agent_start()
 {
 	(
-		[ $# = 0 ] || ulimit "$@"
-		exec "$AGENT" --listen "$sock"
+		case ${1-} in
+		-?) ulimit "$@" && set -- ;;
+		-S?) ulimit "$@" && set -- ;;
+		esac
+		exec "$AGENT" --listen "$sock" "$@"
 	) 2>>"$top/log" 3>&- &
 	agent=$!
 	timeout -s KILL 30 "$DAVIT" diag "$sock" wait-ready
@@ -114,6 +117,22 @@ enough_files()
 @test "more waits than allowed" {
 	agent_start
 	hostile waits
+}
+
+@test "a process that takes every connection loses only its own" {
+	enough_files 8192
+	agent_start
+	hostile greedy
+}
+
+@test "data connections that nobody calls for in time" {
+	agent_start --unclaimed 1000
+	hostile unclaimed
+}
+
+@test "a restart without descriptors says what it could not do" {
+	agent_start
+	hostile last_descriptor
 }
 
 @test "200 processes at a time, and 2,000 forgotten ones" {

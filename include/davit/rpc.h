@@ -7,7 +7,9 @@
  * calls
  *
  * A client dials when the first call comes, and again after a connection was
- * lost. All calls share one connection. A call that was sent is never sent
+ * lost. All calls share one connection; when a gRPC server says that it takes
+ * no more of them (GOAWAY), it finishes those that it has, and the next ones go
+ * over another connection. A call that was sent is never sent
  * again; it fails with DV_UNAVAILABLE when its connection goes. A call ends at
  * its deadline here, whatever the server does.
  *
@@ -79,6 +81,13 @@ struct dv_rpc_reply {
 typedef void dv_rpc_fn(struct dv_rpc_call *call,
 		       const struct dv_rpc_reply *reply, void *arg);
 
+/* Metadata that is not text. Everything is borrowed. */
+struct dv_rpc_bytes {
+	const char *key; /* ends in "-bin" */
+	const void *data;
+	size_t len;
+};
+
 struct dv_rpc_call_opts {
 	size_t size;
 	int timeout_ms;  /* -1: none */
@@ -87,12 +96,14 @@ struct dv_rpc_call_opts {
 	bool stream;     /* server streaming; gRPC only */
 	const int *fds;  /* borrowed until it returns; ttrpc on unix sockets */
 	size_t n_fds;
-	const char *const *metadata; /* key, value, key, value, NULL */
+	const char *const *metadata;       /* key, value, key, value, NULL */
+	const struct dv_rpc_bytes *binary; /* more of it; gRPC only */
+	size_t n_binary;
 };
 
 /* clang-format off */
 #define DV_RPC_CALL_INIT { sizeof(struct dv_rpc_call_opts), -1, false, false, \
-			   NULL, 0, NULL }
+			   NULL, 0, NULL, NULL, 0 }
 /* clang-format on */
 
 /*

@@ -32,6 +32,7 @@ struct dv_agent_opts {
 	bool hold;          /* the workload waits for Start */
 	enum dv_level level;
 	char *const *workload; /* argv; NULL: none */
+	int unclaimed_ms;      /* of a data connection; 0: the default */
 	int resume;            /* descriptor of a saved state; -1 */
 };
 
@@ -81,7 +82,13 @@ void dv_agent_raise_nofile(struct dv_agent *a);
 extern const struct dv_guest_ops dv_agent_guest_ops;
 
 /* ---- flow.c: streams to clients ---- */
-enum dv_flow_kind { DV_FLOW_KMSG, DV_FLOW_FILE, DV_FLOW_CORE, DV_FLOW_N };
+enum dv_flow_kind {
+	DV_FLOW_KMSG,
+	DV_FLOW_FILE,
+	DV_FLOW_CORE,
+	DV_FLOW_MEMORY,
+	DV_FLOW_N
+};
 /* @out is consumed; the rest is borrowed. As struct dv_guest_ops. */
 int dv_flow_kmsg(struct dv_agent *a, const dv_KmsgRequest *rq, int out,
 		 const struct dv_flow_cb *cb, struct dv_err *err);
@@ -89,6 +96,8 @@ int dv_flow_file(struct dv_agent *a, const dv_ReadFileRequest *rq, int out,
 		 const struct dv_flow_cb *cb, struct dv_err *err);
 int dv_flow_core(struct dv_agent *a, const dv_CoreRequest *rq, int out,
 		 const struct dv_flow_cb *cb, struct dv_err *err);
+int dv_flow_memory(struct dv_agent *a, const dv_MemProfileRequest *rq, int out,
+		   const struct dv_flow_cb *cb, struct dv_err *err);
 /* End all of them; their callers are told @why. */
 void dv_flow_end_all(struct dv_agent *a, const struct dv_err *why);
 void dv_flow_inspect(struct dv_inspect *in, void *agent);

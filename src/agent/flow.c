@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A flow is one stream to one client and what it was asked for by: the kernel
- * log, a file, a core. It lives until its stream has ended.
+ * log, a file, a core, where memory is. It lives until its stream has ended.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/core.h"
 #include "agent/file.h"
 #include "agent/kmsg.h"
+#include "agent/memprofile.h"
 #include "base/def.h"
 #include "base/fd.h"
 #include "inspect/inspect.h"
@@ -21,15 +23,16 @@ struct dv_flow {
 	struct dv_flow_cb cb;
 	struct dv_defer started;
 	enum dv_flow_kind kind;
-	int32_t pid; /* CORE */
+	int32_t pid; /* CORE, MEMORY */
 	char *path;  /* FILE; owned */
 	bool follow;
 	struct dv_kmsg_flow *kmsg;
 	struct dv_file *file;
 	struct dv_core_job core;
+	struct dv_memprofile_flow *memory;
 };
 
-static const char *const kind_name[] = { "kmsg", "file", "core" };
+static const char *const kind_name[] = { "kmsg", "file", "core", "memory" };
 _Static_assert(DV_ARRAY_LEN(kind_name) == DV_FLOW_N, "one name per kind");
 
 static struct dv_flow *flow_new(struct dv_agent *a, enum dv_flow_kind kind,
@@ -60,6 +63,7 @@ static void flow_free(struct dv_flow *f)
 	dv_kmsg_flow_free(f->kmsg);
 	dv_file_free(f->file);
 	dv_core_end(&f->core);
+	dv_memprofile_flow_free(f->memory);
 	free(f->path);
 	free(f);
 }
@@ -179,6 +183,22 @@ int dv_flow_core(struct dv_agent *a, const dv_CoreRequest *rq, int out,
 	return r;
 }
 
+int dv_flow_memory(struct dv_agent *a, const dv_MemProfileRequest *rq, int out,
+		   const struct dv_flow_cb *cb, struct dv_err *err)
+{
+	struct dv_flow *f = flow_new(a, DV_FLOW_MEMORY, cb);
+	int r;
+
+	if (!f)
+		return no_memory(out, err);
+	f->pid = rq->pid ? rq->pid : getpid();
+	r = dv_memprofile_start(&f->memory, a->loop, out, f->pid, flow_done, f,
+				err);
+	if (r < 0)
+		flow_free(f);
+	return r;
+}
+
 void dv_flow_end_all(struct dv_agent *a, const struct dv_err *why)
 {
 	while (a->flows)
@@ -192,7 +212,7 @@ static void show_flow(struct dv_inspect *in, void *obj)
 	dv_inspect_str(in, "kind", kind_name[f->kind], 0);
 	dv_inspect_bool(in, "follow", f->follow, 0);
 	dv_inspect_str(in, "path", f->path, 0);
-	if (f->kind == DV_FLOW_CORE)
+	if (f->pid)
 		dv_inspect_i64(in, "pid", f->pid, 0);
 }
 

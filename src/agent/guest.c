@@ -6,7 +6,6 @@
 
 #include "agent/agent.h"
 #include "agent/capture.h"
-#include "agent/memprofile.h"
 #include "base/def.h"
 
 static int guest_kmsg(void *guest, const dv_KmsgRequest *rq, int out,
@@ -27,11 +26,11 @@ static int guest_core(void *guest, const dv_CoreRequest *rq, int out,
 	return dv_flow_core(guest, rq, out, cb, err);
 }
 
-static int guest_mem_profile(void *guest, int32_t pid, struct dv_buf *out,
+static int guest_mem_profile(void *guest, const dv_MemProfileRequest *rq,
+			     int out, const struct dv_flow_cb *cb,
 			     struct dv_err *err)
 {
-	(void)guest;
-	return dv_memprofile(out, pid ? pid : getpid(), err);
+	return dv_flow_memory(guest, rq, out, cb, err);
 }
 
 /* ---- packet capture ------------------------------------------------- */

@@ -38,6 +38,9 @@ static const char usage[] =
 	"      --restricted       serve only Ping and what of the tree is "
 	"safe\n"
 	"      --wait-for-start   begin CMD when Start is called\n"
+	"      --unclaimed MS     for how long a data connection waits for its "
+	"call\n"
+	"                         (60000)\n"
 	"      --log-level LEVEL  error, warn (default), info, debug, trace\n"
 	"  -h, --help\n"
 	"  -V, --version\n"
@@ -49,6 +52,7 @@ enum opt {
 	OPT_RESTRICTED = 256,
 	OPT_WAIT,
 	OPT_LEVEL,
+	OPT_UNCLAIMED,
 	OPT_RESUME, /* from here on only between agents */
 	OPT_CHECK,
 };
@@ -58,6 +62,7 @@ static const struct option options[] = {
 	{ "restricted", no_argument, NULL, OPT_RESTRICTED },
 	{ "wait-for-start", no_argument, NULL, OPT_WAIT },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
+	{ "unclaimed", required_argument, NULL, OPT_UNCLAIMED },
 	{ "resume", required_argument, NULL, OPT_RESUME },
 	{ "check", required_argument, NULL, OPT_CHECK },
 	{ "help", no_argument, NULL, 'h' },
@@ -79,6 +84,16 @@ static int parse_fd(const char *text)
 	uint64_t fd;
 
 	return dv_parse_u64(text, 3, INT_MAX, &fd) < 0 ? -1 : (int)fd;
+}
+
+static int take_ms(int *msp, const char *text)
+{
+	uint64_t ms;
+
+	if (dv_parse_u64(text, 1, INT_MAX, &ms) < 0)
+		return bad_usage("no number of milliseconds: ", text);
+	*msp = (int)ms;
+	return -1;
 }
 
 static int check_state(const char *text)
@@ -110,6 +125,8 @@ static int apply(struct dv_agent_opts *o, int opt, const char *value)
 		level = dv_log_parse_level(value);
 		o->level = (enum dv_level)level;
 		return level < 0 ? bad_usage("no log level ", value) : -1;
+	case OPT_UNCLAIMED:
+		return take_ms(&o->unclaimed_ms, value);
 	case OPT_RESUME:
 		o->resume = parse_fd(value);
 		return -1;
@@ -207,11 +224,13 @@ static int open_procs(struct dv_agent *a, struct dv_err *err)
 
 static int agent_open(struct dv_agent *a, struct dv_err *err)
 {
+	struct dv_data_opts data = { .size = sizeof(data),
+				     .expire_ms = a->opts->unclaimed_ms };
 	int r = dv_loop_new(&a->loop);
 
 	if (r < 0)
 		return dv_err_sys(err, -r, "create the event loop");
-	r = dv_data_new(&a->data, a->loop);
+	r = dv_data_new(&a->data, a->loop, &data);
 	if (r == 0)
 		r = open_procs(a, err);
 	if (r == 0)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/worker.h"
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -284,4 +285,73 @@ int dv_memprofile(struct dv_buf *out, pid_t pid, struct dv_err *err)
 	dv_json_close(&j, '}');
 	r = dv_buf_status(out);
 	return r < 0 ? dv_err_sys(err, -r, "profile process %d", pid) : 0;
+}
+
+/* ---- to a client ------------------------------------------------------ */
+
+struct dv_memprofile_flow {
+	struct dv_worker *worker;
+	dv_outflow_done *done;
+	void *arg;
+};
+
+/* What the worker gets with the fork. */
+struct job {
+	pid_t pid;
+	struct dv_buf text; /* not empty: it is there already */
+};
+
+static int work(struct dv_work *w, void *arg, struct dv_err *err)
+{
+	struct job *j = arg;
+	int r = j->text.len ? 0 : dv_memprofile(&j->text, j->pid, err);
+
+	if (r < 0)
+		return r;
+	dv_work_started(w);
+	return dv_work_write(w, j->text.data, j->text.len, err);
+}
+
+static void on_done(void *arg, uint64_t bytes, const struct dv_err *err)
+{
+	struct dv_memprofile_flow *m = arg;
+
+	m->done(m->arg, bytes, err);
+}
+
+int dv_memprofile_start(struct dv_memprofile_flow **mp, struct dv_loop *loop,
+			int out, pid_t pid, dv_outflow_done *done, void *arg,
+			struct dv_err *err)
+{
+	struct dv_memprofile_flow *m = calloc(1, sizeof(*m));
+	struct job job = { pid, DV_BUF_INIT(SIZE_MAX) };
+	struct dv_worker_opts o = {
+		.name = "davit-memory",
+		.fn = work,
+		.fn_arg = &job,
+	};
+	int r = m ? 0 : dv_err_sys(err, ENOMEM, "profile process %d", pid);
+
+	if (r == 0 && pid == getpid())
+		r = dv_memprofile(&job.text, pid, err);
+	if (r < 0) {
+		dv_close(out);
+	} else {
+		*m = (struct dv_memprofile_flow){ NULL, done, arg };
+		r = dv_worker_start(&m->worker, loop, out, &o, on_done, m, err);
+	}
+	dv_buf_free(&job.text);
+	if (r < 0)
+		free(m);
+	else
+		*mp = m;
+	return r;
+}
+
+struct dv_memprofile_flow *dv_memprofile_flow_free(struct dv_memprofile_flow *m)
+{
+	if (m)
+		dv_worker_free(m->worker);
+	free(m);
+	return NULL;
 }

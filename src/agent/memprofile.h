@@ -11,6 +11,7 @@
  */
 #include <sys/types.h>
 
+#include "agent/outflow.h"
 #include "base/buf.h"
 
 /* So many names are told apart; the rest is one row, "(others)". */
@@ -22,3 +23,15 @@
  * thousand mappings; at most 8 MiB of them are read.
  */
 int dv_memprofile(struct dv_buf *out, pid_t pid, struct dv_err *err);
+
+/*
+ * The same to a client, as every flow, see agent/outflow.h. A worker reads: the
+ * files of a process wait for its own work on its mappings. Only our own are
+ * read here, because a fork shares, and so changes, what is counted.
+ */
+struct dv_memprofile_flow;
+int dv_memprofile_start(struct dv_memprofile_flow **mp, struct dv_loop *loop,
+			int out, pid_t pid, dv_outflow_done *done, void *arg,
+			struct dv_err *err);
+struct dv_memprofile_flow *
+dv_memprofile_flow_free(struct dv_memprofile_flow *m);

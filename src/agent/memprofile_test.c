@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/flow_try.h"
 #include "base/def.h"
 #include "base/test.h"
 
@@ -121,4 +122,104 @@ TEST(profile_into_a_full_buffer_is_an_error)
 	struct dv_err err = DV_ERR_INIT;
 
 	CHECK_EQ(dv_memprofile(&out, getpid(), &err), -EMSGSIZE);
+}
+
+/* ---- to a client ------------------------------------------------------ */
+
+static struct json_object *flow_of(pid_t pid)
+{
+	struct dv_memprofile_flow *m = NULL;
+	struct json_object *o;
+	struct try t;
+
+	try_open(&t, NULL);
+	CHECK_EQ(dv_memprofile_start(&m, t.loop, dv_take_fd(&t.out), pid,
+				     try_done, &t, &t.err),
+		 0);
+	CHECK_EQ(t.done, 0);
+	try_read(&t);
+	TRY_UNTIL(&t, t.eof && t.done);
+	CHECK_EQ(t.err.code, DV_OK);
+	CHECK_EQ(t.bytes, t.got.len);
+	o = json_tokener_parse(t.got.data);
+	CHECK(o != NULL);
+	CHECK_EQ(number(o, "pid", NULL), pid);
+	CHECK(dv_memprofile_flow_free(m) == NULL);
+	try_close(&t, NULL);
+	return o;
+}
+
+/* A stopped process does nothing for us, and need not. */
+TEST(flow_of_another_process_is_read_by_a_worker)
+{
+	struct json_object *o;
+	siginfo_t info;
+	pid_t child = fork();
+
+	if (child == 0) {
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	CHECK_EQ(waitid(P_PID, (id_t)child, &info, WSTOPPED), 0);
+	o = flow_of(child);
+	CHECK(number(o, "total", "rss") > 0);
+	CHECK_EQ(number(o, "heap", "arena"), -1);
+	json_object_put(o);
+	kill(child, SIGKILL);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+}
+
+/* The worker is a copy of us: what it shares with us is ours all the same. */
+TEST(flow_of_ourselves_is_not_changed_by_the_worker)
+{
+	char *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct json_object *o;
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 1, BYTES);
+	o = flow_of(getpid());
+	CHECK(number(o, "total", "private_dirty") >= BYTES / 1024);
+	CHECK(number(o, "total", "pss") >= BYTES / 1024);
+	CHECK(number(o, "heap", "arena") >= 0);
+	json_object_put(o);
+	munmap(p, BYTES);
+}
+
+TEST(flow_of_nobody_tells_so_at_its_end)
+{
+	struct dv_memprofile_flow *m = NULL;
+	struct try t;
+
+	try_open(&t, NULL);
+	CHECK_EQ(dv_memprofile_start(&m, t.loop, dv_take_fd(&t.out), 0x7fffffff,
+				     try_done, &t, &t.err),
+		 0);
+	TRY_UNTIL(&t, t.done);
+	CHECK_EQ(t.err.code, DV_NOT_FOUND);
+	CHECK_STR(t.err.msg, "Process with PID 2147483647 not found");
+	dv_memprofile_flow_free(m);
+	try_close(&t, NULL);
+}
+
+TEST(flow_that_is_freed_or_hung_up_ends_its_worker)
+{
+	struct dv_memprofile_flow *m = NULL;
+	struct try t;
+
+	try_open(&t, NULL);
+	CHECK_EQ(dv_memprofile_start(&m, t.loop, dv_take_fd(&t.out), getppid(),
+				     try_done, &t, &t.err),
+		 0);
+	dv_memprofile_flow_free(m);
+	try_close(&t, NULL);
+	CHECK_EQ(t.done, 0);
+	try_open(&t, NULL);
+	CHECK_EQ(dv_memprofile_start(&m, t.loop, dv_take_fd(&t.out), getpid(),
+				     try_done, &t, &t.err),
+		 0);
+	try_hang_up(&t);
+	TRY_UNTIL(&t, t.done);
+	dv_memprofile_flow_free(m);
+	try_close(&t, NULL);
 }

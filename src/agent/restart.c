@@ -92,24 +92,38 @@ int dv_restart_document(struct dv_agent *a, struct dv_buf *out,
 	return r;
 }
 
-/* Wait for the checking child: 0 when it says yes. */
-static int judge(pid_t pid, struct dv_err *err)
+/* 1 when it has ended, 0 when it takes too long, or -errno: we cannot tell. */
+static int wait_for(pid_t pid)
 {
 	dv_autofd int pidfd = dv_sys_pidfd_open(pid);
 	struct pollfd p = { pidfd, POLLIN, 0 };
-	siginfo_t info = { 0 };
+	int r;
 
-	while (poll(&p, 1, CHECK_MS) < 0 && errno == EINTR)
+	if (pidfd < 0)
+		return pidfd;
+	while ((r = poll(&p, 1, CHECK_MS)) < 0 && errno == EINTR)
 		;
-	if (!p.revents)
+	return r < 0 ? -errno : r;
+}
+
+/* Wait for the checking child: 0 when it says yes. */
+static int judge(pid_t pid, struct dv_err *err)
+{
+	siginfo_t info = { 0 };
+	int r = wait_for(pid);
+
+	if (r <= 0)
 		kill(pid, SIGKILL);
 	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
 		;
-	if (p.revents && info.si_code == CLD_EXITED && info.si_status == 0)
+	if (r < 0)
+		return dv_err_sys(err, -r,
+				  "watch the process that checks our state");
+	if (r > 0 && info.si_code == CLD_EXITED && info.si_status == 0)
 		return 0;
 	dv_err_hint(err, "the agent goes on as it is; %s",
-		    p.revents ? "is its program file a newer or older davit?"
-			      : "its program file did not answer in 5 s");
+		    r ? "is its program file a newer or older davit?"
+		      : "its program file did not answer in 5 s");
 	return dv_err_set(err, EPROTO, DV_PRECONDITION,
 			  "the program file does not accept our state");
 }

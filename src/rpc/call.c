@@ -103,7 +103,7 @@ static void unlink_held(struct dv_inflight *f)
 	if (f->next)
 		f->next->prevp = f->prevp;
 	f->prevp = NULL;
-	f->conn->n_calls--;
+	dv_conn_count_call(f->conn, false);
 }
 
 static void release(struct dv_inflight *f)
@@ -186,6 +186,13 @@ void dv_inflight_cancel(struct dv_inflight *f)
 	release(f);
 }
 
+void dv_inflight_fail(struct dv_inflight *f, enum dv_code code,
+		      const char *text)
+{
+	run_cancel(f);
+	fail_code(f, code, text);
+}
+
 void dv_inflight_ready(struct dv_inflight *f)
 {
 	void (*ready)(struct dv_call * call) = f->ready;
@@ -200,8 +207,7 @@ static void on_deadline(struct dv_timer *timer)
 	struct dv_inflight *f =
 		dv_container_of(timer, struct dv_inflight, deadline);
 
-	run_cancel(f);
-	fail_code(f, DV_DEADLINE, "deadline exceeded");
+	dv_inflight_fail(f, DV_DEADLINE, "deadline exceeded");
 }
 
 /* ---- dispatch ---- */
@@ -211,12 +217,18 @@ static bool same(struct dv_str s, const char *name)
 	return strlen(name) == s.len && memcmp(name, s.ptr, s.len) == 0;
 }
 
+/* What changes something is not safe, whatever else its row says. */
+static bool is_safe(const struct dv_method *m)
+{
+	return (m->flags & (DV_M_SAFE | DV_M_MUTATES)) == DV_M_SAFE;
+}
+
 /* A restricted server has no service without a method that it may serve. */
 static bool service_shown(const struct dv_server *s,
 			  const struct dv_service *service)
 {
 	for (size_t i = 0; i < service->n_methods; i++)
-		if (service->methods[i].flags & DV_M_SAFE)
+		if (is_safe(&service->methods[i]))
 			return true;
 	return !s->opts.restricted;
 }
@@ -245,8 +257,7 @@ static bool find_method(struct dv_inflight *f, struct dv_str name)
 	for (size_t i = 0; i < service->n_methods; i++) {
 		const struct dv_method *m = &service->methods[i];
 
-		if (same(name, m->name) &&
-		    (!restricted || (m->flags & DV_M_SAFE))) {
+		if (same(name, m->name) && (!restricted || is_safe(m))) {
 			f->call.method = m;
 			return true;
 		}
@@ -258,8 +269,6 @@ static bool find_method(struct dv_inflight *f, struct dv_str name)
 static int resolve(struct dv_inflight *f, const struct dv_request *rq,
 		   struct dv_err *err)
 {
-	const struct dv_server *s = f->conn->server;
-
 	if (!find_service(f, rq->service))
 		return dv_err_set(err, ENOSYS, DV_UNIMPLEMENTED,
 				  "unknown service %.*s", (int)rq->service.len,
@@ -273,11 +282,7 @@ static int resolve(struct dv_inflight *f, const struct dv_request *rq,
 				  "%s answers with a stream, which only gRPC "
 				  "has",
 				  f->call.method->name);
-	if (f->conn->n_calls >= s->opts.max_calls)
-		return dv_err_set(err, EBUSY, DV_EXHAUSTED,
-				  "%u calls are in flight already",
-				  f->conn->n_calls);
-	return 0;
+	return dv_conn_may_call(f->conn, err);
 }
 
 static int decode(struct dv_inflight *f, struct dv_err *err)
@@ -321,10 +326,8 @@ static void settle(struct dv_inflight *f)
 	}
 	if (f->call.deadline_ns != UINT64_MAX &&
 	    dv_timer_set(f->call.loop, &f->deadline, f->call.deadline_ns,
-			 on_deadline) < 0) {
-		run_cancel(f);
-		fail_code(f, DV_EXHAUSTED, "no memory for its deadline");
-	}
+			 on_deadline) < 0)
+		dv_inflight_fail(f, DV_EXHAUSTED, "no memory for its deadline");
 }
 
 static void run(struct dv_inflight *f)
@@ -401,7 +404,7 @@ void dv_call_hold(struct dv_call *call, void *data,
 	if (f->next)
 		f->next->prevp = &f->next;
 	*head = f;
-	f->conn->n_calls++;
+	dv_conn_count_call(f->conn, true);
 }
 
 static void answer(struct dv_call *call, const struct dv_body *body,
@@ -507,8 +510,8 @@ void dv_conn_fail_unkept(struct dv_conn *conn)
 				f = f->next;
 				continue;
 			}
-			run_cancel(f);
-			fail_code(f, DV_UNAVAILABLE, "the server restarts");
+			dv_inflight_fail(f, DV_UNAVAILABLE,
+					 "the server restarts");
 			/* What was cancelled may have ended others. */
 			f = conn->calls[i];
 		}

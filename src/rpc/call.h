@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "rpc/limits.h"
 #include "rpc/server.h"
+#include "rpc/shares.h"
 #include "transport/listener.h"
 
 struct dv_conn;
@@ -120,6 +121,9 @@ void dv_inflight_ready(struct dv_inflight *f);
 /* A held call ends without an answer (reset by the peer): its cancel function
  * runs. */
 void dv_inflight_cancel(struct dv_inflight *f);
+/* The same, and the peer is told why. */
+void dv_inflight_fail(struct dv_inflight *f, enum dv_code code,
+		      const char *text);
 
 /* ---- connections ---- */
 
@@ -148,22 +152,27 @@ struct dv_conn {
 	unsigned int n_calls;
 	size_t held;        /* see dv_conn_hold() */
 	uint64_t last_call; /* its number among all of the server; 0: none */
+	struct dv_holder *holder; /* who is charged for all this */
 };
 
 /*
- * Enter @conn into the server's list. Returns 0, or -EMFILE when the server has
- * max_conns already, all with calls in flight: another one is closed. Not
- * inside a turn of another connection. @peer is duplicated, but for its pidfd;
- * NULL: unknown.
+ * Enter @conn into the server's list. Returns 0, -ENOMEM, or -EMFILE when the
+ * server has max_conns already and @peer has most of them, all with calls in
+ * flight; else another one is closed. Not inside a turn of another connection.
+ * @peer is duplicated, but for its pidfd; NULL: unknown.
  */
 int dv_conn_init(struct dv_conn *conn, struct dv_server *server,
 		 const struct dv_conn_ops *ops, const struct dv_peer *peer);
 /*
- * It keeps @held bytes of requests that are not complete. When all connections
- * together keep more than DV_RPC_HELD_MAX, the ones that keep most are closed:
- * later, not inside of this.
+ * It keeps @held bytes of requests that are not complete and of answers that
+ * are not sent. When all connections together keep more than DV_RPC_HELD_MAX,
+ * connections of whoever keeps most are closed: later, not inside of this.
  */
 void dv_conn_hold(struct dv_conn *conn, size_t held);
+/* A call is held, or (@on false) is no more. */
+void dv_conn_count_call(struct dv_conn *conn, bool on);
+/* May it have one more call in flight? 0, or < 0 with @err. */
+int dv_conn_may_call(const struct dv_conn *conn, struct dv_err *err);
 /* Cancels the calls and leaves the list. Idempotent. */
 void dv_conn_deinit(struct dv_conn *conn);
 
@@ -185,8 +194,8 @@ struct dv_server {
 	struct dv_inflight *spare; /* calls for the next requests */
 	unsigned int n_spare;
 	void *scratch; /* DV_RPC_READ_LEN; NULL until needed */
-	size_t held;   /* by all connections, see dv_conn_hold() */
-	struct dv_defer trim;
+	struct dv_shares shares;
+	struct dv_defer trim; /* somebody has too much */
 	uint64_t total_conns, total_calls, bytes_in, bytes_out;
 };
 

@@ -12,7 +12,8 @@
  *
  * A failed dial fails the calls that wait, but for wait_ready ones; new calls
  * wait until the back-off is over. Calls that were sent fail when their
- * connection goes.
+ * connection goes. A connection that parts leaves OPEN for IDLE at once, and
+ * ends by itself.
  */
 #include <davit/rpc.h>
 
@@ -42,12 +43,29 @@ static void fail_list(struct dv_rpc_call **list, const struct dv_err *err)
 		dv_rpc_fail(*list, err);
 }
 
-static void detach(struct dv_rpc_call **from, struct dv_rpc_call **to)
+static void append(struct dv_rpc_call ***tailp, struct dv_rpc_call *call)
 {
-	*to = *from;
-	*from = NULL;
-	if (*to)
-		(*to)->prevp = to;
+	call->next = NULL;
+	call->prevp = *tailp;
+	**tailp = call;
+	*tailp = &call->next;
+}
+
+/* The calls that were sent on @conn, or (NULL) on any, go to @list. */
+static void take_sent(struct dv_rpc *rpc, const void *conn,
+		      struct dv_rpc_call **list)
+{
+	struct dv_rpc_call *next, **tail = list;
+
+	*list = NULL;
+	for (struct dv_rpc_call *call = rpc->sent; call; call = next) {
+		next = call->next;
+		if (conn && call->conn != conn)
+			continue;
+		dv_rpc_unlink(call);
+		call->conn = NULL;
+		append(&tail, call);
+	}
 }
 
 /* ---- connections ---- */
@@ -131,9 +149,7 @@ static void send_queue(struct dv_rpc *rpc)
 		int r;
 
 		dv_rpc_unlink(call);
-		dv_rpc_link(&rpc->sent, call);
-		call->state = DV_RPC_SENT;
-		r = rpc->ops->send(rpc, call, &err);
+		r = dv_rpc_send(call, &err);
 		if (r < 0)
 			dv_rpc_fail(call, &err);
 		else
@@ -218,22 +234,33 @@ static void on_kick(struct dv_defer *kick)
 	}
 }
 
-void dv_rpc_lost(struct dv_rpc *rpc, const struct dv_err *err)
+void dv_rpc_part(struct dv_rpc *rpc)
+{
+	rpc->conn = NULL;
+	rpc->state = DV_RPC_IDLE;
+	dv_rpc_want_dial(rpc);
+}
+
+void dv_rpc_lost(struct dv_rpc *rpc, void *conn, const struct dv_err *err)
 {
 	struct dv_err e = err ? *err : (struct dv_err)DV_ERR_INIT;
 	struct dv_rpc_call *list;
 
-	if (rpc->state != DV_RPC_OPEN)
+	if (!conn || rpc->dead)
 		return;
-	rpc->ops->close(rpc);
-	rpc->state = DV_RPC_IDLE;
-	if (err)
-		back_off(rpc, rpc->retry_ms);
-	else
+	take_sent(rpc, conn, &list);
+	if (conn == rpc->conn) {
+		rpc->ops->close(rpc);
+		rpc->state = DV_RPC_IDLE;
+		if (err)
+			back_off(rpc, rpc->retry_ms);
+	} else {
+		rpc->ops->close_parted(rpc, conn);
+	}
+	if (!err)
 		dv_err_set(&e, ECONNRESET, DV_UNAVAILABLE,
 			   "the connection was closed");
 	e.code = DV_UNAVAILABLE;
-	detach(&rpc->sent, &list);
 	dv_rpc_hold(rpc);
 	fail_list(&list, &e);
 	dv_rpc_drop(rpc);
@@ -308,7 +335,7 @@ int dv_rpc_new(struct dv_rpc **rpcp, struct dv_loop *loop,
 struct dv_rpc *dv_rpc_free(struct dv_rpc *rpc)
 {
 	struct dv_err err = DV_ERR_INIT;
-	struct dv_rpc_call *list;
+	struct dv_rpc_call *list, *sent;
 
 	if (!rpc || rpc->dead)
 		return NULL;
@@ -317,15 +344,19 @@ struct dv_rpc *dv_rpc_free(struct dv_rpc *rpc)
 	dv_timer_stop(&rpc->backoff);
 	dv_defer_del(&rpc->kick);
 	rpc->fd = dv_close(rpc->fd);
+	take_sent(rpc, NULL, &sent);
 	if (rpc->conn)
 		rpc->ops->close(rpc);
+	if (rpc->parted)
+		rpc->ops->close_parted(rpc, NULL);
 	rpc->state = DV_RPC_IDLE;
 	dv_err_set(&err, ECANCELED, DV_CANCELLED, "the client was closed");
 	rpc->queue_tail = NULL;
-	detach(&rpc->queue, &list);
+	list = dv_take_ptr(&rpc->queue);
+	if (list)
+		list->prevp = &list;
 	fail_list(&list, &err);
-	detach(&rpc->sent, &list);
-	fail_list(&list, &err);
+	fail_list(&sent, &err);
 	dv_rpc_drop(rpc);
 	return NULL;
 }

@@ -47,6 +47,16 @@ void dv_rpc_enqueue(struct dv_rpc *rpc, struct dv_rpc_call *call)
 	rpc->queue_tail = &call->next;
 }
 
+int dv_rpc_send(struct dv_rpc_call *call, struct dv_err *err)
+{
+	struct dv_rpc *rpc = call->rpc;
+
+	call->state = DV_RPC_SENT;
+	call->conn = rpc->conn;
+	dv_rpc_link(&rpc->sent, call);
+	return rpc->ops->send(rpc, call, err);
+}
+
 void dv_rpc_forget_store(struct dv_rpc_call *call)
 {
 	if (!call->store)
@@ -142,7 +152,7 @@ void dv_rpc_cancel(struct dv_rpc_call *call)
 
 	if (call->ended)
 		return;
-	if (call->state == DV_RPC_SENT && rpc->conn)
+	if (call->conn)
 		rpc->ops->cancel(rpc, call);
 	dv_rpc_call_free(call);
 }
@@ -154,7 +164,7 @@ static void on_deadline(struct dv_timer *timer)
 	struct dv_rpc *rpc = call->rpc;
 	struct dv_err err = DV_ERR_INIT;
 
-	if (call->state == DV_RPC_SENT && rpc->conn)
+	if (call->conn)
 		rpc->ops->cancel(rpc, call);
 	dv_err_set(&err, ETIMEDOUT, DV_DEADLINE, "deadline exceeded");
 	dv_rpc_fail(call, &err);
@@ -226,23 +236,50 @@ static int store_fds(struct dv_rpc_call *call, int *to)
 	return 0;
 }
 
+static size_t binary_size(const struct dv_rpc_call *call)
+{
+	size_t len = call->n_binary * sizeof(*call->binary);
+
+	for (size_t i = 0; i < call->n_binary; i++)
+		len += call->binary[i].len + strlen(call->binary[i].key) + 1;
+	return len;
+}
+
+static void store_binary(struct dv_rpc_call *call, struct dv_rpc_bytes *to,
+			 char **p)
+{
+	for (size_t i = 0; i < call->n_binary; i++) {
+		to[i] = call->binary[i];
+		if (to[i].len)
+			memcpy(*p, to[i].data, to[i].len);
+		to[i].data = *p;
+		*p += to[i].len;
+		to[i].key = put_text(p, to[i].key);
+	}
+	call->binary = to;
+}
+
 /* Copy what is borrowed into one block: pointers, numbers, bytes, texts. */
 static int store_call(struct dv_rpc_call *call)
 {
 	size_t n, len = metadata_size(call->metadata, &n);
 	size_t n_fds = call->n_fds;
+	struct dv_rpc_bytes *binary;
 	const char **md;
 	char *p;
 	int *fds;
 
-	len += (n + 1) * sizeof(char *) + n_fds * sizeof(int) + call->len +
-	       strlen(call->service) + strlen(call->method) + 2;
+	len += (n + 1) * sizeof(char *) + binary_size(call) +
+	       n_fds * sizeof(int) + call->len + strlen(call->service) +
+	       strlen(call->method) + 2;
 	md = malloc(len);
 	if (!md)
 		return -ENOMEM;
 	call->store = md;
-	fds = (int *)(void *)(md + n + 1);
+	binary = (struct dv_rpc_bytes *)(void *)(md + n + 1);
+	fds = (int *)(void *)(binary + call->n_binary);
 	p = (char *)(fds + n_fds);
+	store_binary(call, binary, &p);
 	if (call->len)
 		memcpy(p, call->payload, call->len);
 	call->payload = p;
@@ -267,11 +304,8 @@ static int start_call(struct dv_rpc *rpc, struct dv_rpc_call *call,
 		if (r < 0)
 			return dv_err_sys(err, -r, "call");
 	}
-	if (rpc->state == DV_RPC_OPEN && !rpc->queue) {
-		call->state = DV_RPC_SENT;
-		dv_rpc_link(&rpc->sent, call);
-		return rpc->ops->send(rpc, call, err);
-	}
+	if (rpc->state == DV_RPC_OPEN && !rpc->queue)
+		return dv_rpc_send(call, err);
 	r = store_call(call);
 	if (r < 0)
 		return dv_err_sys(err, -r, "queue a call");
@@ -298,6 +332,12 @@ static int check_call(const struct dv_rpc *rpc, size_t len,
 	if (rpc->opts.proto == DV_RPC_TTRPC && opts->stream)
 		return dv_err_set(err, ENOSYS, DV_UNIMPLEMENTED,
 				  "a stream of answers needs gRPC");
+	if (rpc->opts.proto == DV_RPC_TTRPC && opts->n_binary)
+		return dv_err_set(err, ENOSYS, DV_UNIMPLEMENTED,
+				  "metadata that is not text needs gRPC");
+	for (size_t i = 0; i < opts->n_binary; i++)
+		if (!opts->binary[i].key)
+			return dv_err_sys(err, EINVAL, "metadata");
 	return 0;
 }
 
@@ -331,6 +371,8 @@ int dv_rpc_call(struct dv_rpc *rpc, struct dv_rpc_call **callp,
 	call->payload = payload;
 	call->len = len;
 	call->metadata = opts->metadata;
+	call->binary = opts->binary;
+	call->n_binary = opts->n_binary;
 	call->fds = opts->fds;
 	call->n_fds = opts->n_fds;
 	r = start_call(rpc, call, err);

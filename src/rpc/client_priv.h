@@ -4,7 +4,10 @@
  * What the client and its protocols know of each other. Private to this room.
  *
  * The client (client.c) dials, queues, keeps deadlines, and runs callbacks; the
- * protocol has one connection at most, and the calls that were sent on it.
+ * protocol has one connection at most for new calls, and the calls that were
+ * sent on it. A connection that takes no more of them parts: the next call
+ * dials another one, while the protocol keeps the old one for the calls that it
+ * has.
  *
  *   QUEUED --send()--> SENT --dv_rpc_done()--> gone
  *      \________ deadline, cancel, failed dial _____/
@@ -32,6 +35,9 @@ struct dv_rpc_ops {
 	void (*cancel)(struct dv_rpc *rpc, struct dv_rpc_call *call);
 	/* Close and free rpc->conn, and set it to NULL. Runs no callback. */
 	void (*close)(struct dv_rpc *rpc);
+	/* The same for @conn, which has parted; NULL: for all of those. Where
+	 * none ever does, this is NULL. */
+	void (*close_parted)(struct dv_rpc *rpc, void *conn);
 	/* Its descriptor, borrowed. */
 	int (*fd)(const struct dv_rpc *rpc);
 	/*
@@ -55,12 +61,15 @@ struct dv_rpc_call {
 	uint64_t deadline_ns; /* UINT64_MAX: none */
 	bool wait_ready, streaming;
 	bool ended; /* its last callback runs */
+	void *conn; /* that it was sent on, while that one lives */
 	/* Borrowed during send() of a call that was never queued; otherwise
 	 * all of it lies in @store (owned). */
 	const char *service, *method;
 	const void *payload;
 	size_t len;
 	const char *const *metadata; /* as in the options; may be NULL */
+	const struct dv_rpc_bytes *binary;
+	size_t n_binary;
 	const int *fds;
 	size_t n_fds;
 	void *store;
@@ -84,7 +93,8 @@ struct dv_rpc {
 	const struct dv_rpc_ops *ops;
 	struct dv_loop *loop;
 	enum dv_rpc_state state;
-	void *conn; /* the protocol's; NULL unless OPEN */
+	void *conn;   /* the protocol's; NULL unless OPEN */
+	void *parted; /* the protocol's list of those that have parted */
 	struct dv_rpc_opts opts;
 	struct dv_target *target; /* owned; NULL: by fd or by function */
 	struct dv_dial *dial;
@@ -118,11 +128,16 @@ bool dv_rpc_alive(const struct dv_rpc *rpc);
 void dv_rpc_drop(struct dv_rpc *rpc);
 
 /*
- * The connection ended: @err (borrowed) says how, NULL is a clean end. The
- * protocol is closed by this function, the sent calls fail, and queued ones
- * dial again. From the loop only, not from inside an op.
+ * rpc->conn takes no more calls; from now on it is not rpc->conn. No callback
+ * runs in this function.
  */
-void dv_rpc_lost(struct dv_rpc *rpc, const struct dv_err *err);
+void dv_rpc_part(struct dv_rpc *rpc);
+/*
+ * A connection ended: @err (borrowed) says how, NULL is a clean end. The
+ * protocol closes it inside this function, its calls fail, and queued ones dial
+ * again. From the loop only, not from inside an op.
+ */
+void dv_rpc_lost(struct dv_rpc *rpc, void *conn, const struct dv_err *err);
 
 /*
  * What is left until the call's deadline, at least 1: 0 on the wire means that
@@ -141,6 +156,8 @@ int dv_rpc_status(struct dv_err *err, int code, const char *text, size_t len);
 /* Put @call in front of the list @head, or out of the list that it is in. */
 void dv_rpc_link(struct dv_rpc_call **head, struct dv_rpc_call *call);
 void dv_rpc_unlink(struct dv_rpc_call *call);
+/* Send it on rpc->conn: as ops->send(). */
+int dv_rpc_send(struct dv_rpc_call *call, struct dv_err *err);
 /* Put it at the end of the queue. */
 void dv_rpc_enqueue(struct dv_rpc *rpc, struct dv_rpc_call *call);
 /* Free the copies that were made for the time in the queue. */

@@ -21,30 +21,72 @@ struct dv_inflight *dv_conn_find(struct dv_conn *conn, uint32_t stream)
 	return f;
 }
 
-/* Close the connection that is the least loss. False: all are in use. */
-static bool make_room(struct dv_server *server)
+/* ---- too many connections ---- */
+
+/* Without calls in flight, of @only (NULL: of all who pay); or NULL. */
+static struct dv_conn *least_loss(const struct dv_server *s,
+				  const struct dv_payers *payers,
+				  const struct dv_holder *only)
 {
 	struct dv_conn *least = NULL;
 
 	/* The newest is the first. */
-	for (struct dv_conn *c = server->conns; c; c = c->next)
-		if (c->n_calls == 0 &&
+	for (struct dv_conn *c = s->conns; c; c = c->next)
+		if (c->n_calls == 0 && dv_pays(payers, c->holder) &&
+		    (!only || c->holder == only) &&
 		    (!least || c->last_call <= least->last_call))
 			least = c;
-	if (!least)
+	return least;
+}
+
+/* The newest of those who pay for others: what was there before it stays. */
+static struct dv_conn *newest(const struct dv_server *s,
+			      const struct dv_payers *payers,
+			      const struct dv_holder *asks)
+{
+	struct dv_conn *c = s->conns;
+
+	while (c && (c->holder == asks || !dv_pays(payers, c->holder)))
+		c = c->next;
+	return c;
+}
+
+/* Close one for @asks, who is counted already. False: it is his own fault. */
+static bool make_room(struct dv_server *s, const struct dv_holder *asks)
+{
+	struct dv_payers payers =
+		dv_shares_payers(&s->shares, DV_SHARE_CONNS, asks);
+	struct dv_conn *c = least_loss(s, &payers, asks);
+
+	if (!c)
+		c = least_loss(s, &payers, NULL);
+	if (!c)
+		c = newest(s, &payers, asks);
+	if (!c)
 		return false;
-	dv_log(server->opts.log, DV_LOG_DEBUG,
-	       "too many connections: one without calls is closed");
-	least->ops->close(least);
+	dv_log(s->opts.log, DV_LOG_DEBUG,
+	       "too many connections: one is closed pid=%d", c->holder->pid);
+	c->ops->close(c);
 	return true;
 }
 
 int dv_conn_init(struct dv_conn *conn, struct dv_server *server,
 		 const struct dv_conn_ops *ops, const struct dv_peer *peer)
 {
-	if (server->n_conns >= server->opts.max_conns && !make_room(server))
+	struct dv_holder *holder = dv_shares_join(&server->shares, peer);
+
+	if (!holder)
+		return -ENOMEM;
+	dv_holder_add(holder, DV_SHARE_CONNS, 1);
+	if (server->n_conns >= server->opts.max_conns &&
+	    !make_room(server, holder)) {
+		dv_holder_sub(holder, DV_SHARE_CONNS, 1);
+		dv_holder_leave(holder);
 		return -EMFILE;
-	*conn = (struct dv_conn){ .ops = ops, .server = server };
+	}
+	*conn = (struct dv_conn){ .ops = ops,
+				  .server = server,
+				  .holder = holder };
 	if (peer) {
 		conn->peer = *peer;
 		conn->peer.pidfd = -1;
@@ -60,40 +102,102 @@ int dv_conn_init(struct dv_conn *conn, struct dv_server *server,
 	return 0;
 }
 
-static struct dv_conn *greediest(struct dv_server *s)
-{
-	struct dv_conn *most = s->conns;
+/* ---- too much on them ---- */
 
-	for (struct dv_conn *c = s->conns; c; c = c->next)
-		if (c->held > most->held)
+/* The connection of a payer that has most; they have something. */
+static struct dv_conn *greediest(struct dv_server *s, enum dv_share kind)
+{
+	struct dv_payers payers = dv_shares_payers(&s->shares, kind, NULL);
+	struct dv_conn *most = NULL;
+	size_t n = 0;
+
+	for (struct dv_conn *c = s->conns; c; c = c->next) {
+		size_t has = kind == DV_SHARE_BYTES ? c->held : c->n_calls;
+
+		if (has > n && dv_pays(&payers, c->holder)) {
 			most = c;
+			n = has;
+		}
+	}
 	return most;
+}
+
+static struct dv_inflight *newest_call(const struct dv_conn *c)
+{
+	struct dv_inflight *last = NULL;
+
+	for (size_t i = 0; i < DV_CONN_BUCKETS; i++)
+		for (struct dv_inflight *f = c->calls[i]; f; f = f->next)
+			if (!last || f->stream > last->stream)
+				last = f;
+	return last;
 }
 
 static void on_trim(struct dv_defer *defer)
 {
 	struct dv_server *s = dv_container_of(defer, struct dv_server, trim);
+	struct dv_conn *c;
 
-	while (s->held > DV_RPC_HELD_MAX && s->conns) {
-		struct dv_conn *c = greediest(s);
-
-		dv_log(s->opts.log, DV_LOG_WARN,
+	while (s->shares.n[DV_SHARE_BYTES] > DV_RPC_HELD_MAX &&
+	       (c = greediest(s, DV_SHARE_BYTES))) {
+		dv_log(s->opts.log, DV_LOG_INFO,
 		       "a connection ends that kept %zu bytes of unfinished "
-		       "requests",
-		       c->held);
+		       "requests and unsent answers pid=%d",
+		       c->held, c->holder->pid);
 		c->ops->close(c);
 	}
+	while (s->shares.n[DV_SHARE_CALLS] > s->opts.max_in_flight &&
+	       (c = greediest(s, DV_SHARE_CALLS)))
+		dv_inflight_fail(newest_call(c), DV_EXHAUSTED,
+				 "others need room for their calls");
 }
 
 void dv_conn_hold(struct dv_conn *conn, size_t held)
 {
 	struct dv_server *s = conn->server;
 
-	s->held += held - conn->held;
+	dv_holder_add(conn->holder, DV_SHARE_BYTES, held - conn->held);
 	conn->held = held;
-	if (s->held > DV_RPC_HELD_MAX)
+	if (s->shares.n[DV_SHARE_BYTES] > DV_RPC_HELD_MAX)
 		dv_defer_add(s->loop, &s->trim, on_trim);
 }
+
+void dv_conn_count_call(struct dv_conn *conn, bool on)
+{
+	struct dv_server *s = conn->server;
+
+	if (!on) {
+		conn->n_calls--;
+		dv_holder_sub(conn->holder, DV_SHARE_CALLS, 1);
+		return;
+	}
+	conn->n_calls++;
+	dv_holder_add(conn->holder, DV_SHARE_CALLS, 1);
+	if (s->shares.n[DV_SHARE_CALLS] > s->opts.max_in_flight)
+		dv_defer_add(s->loop, &s->trim, on_trim);
+}
+
+int dv_conn_may_call(const struct dv_conn *conn, struct dv_err *err)
+{
+	const struct dv_server *s = conn->server;
+	struct dv_payers payers;
+
+	if (conn->n_calls >= s->opts.max_calls)
+		return dv_err_set(err, EBUSY, DV_EXHAUSTED,
+				  "%u calls are in flight already",
+				  conn->n_calls);
+	if (s->shares.n[DV_SHARE_CALLS] < s->opts.max_in_flight)
+		return 0;
+	payers = dv_shares_payers(&s->shares, DV_SHARE_CALLS, conn->holder);
+	if (!dv_pays(&payers, conn->holder))
+		return 0;
+	return dv_err_set(err, EBUSY, DV_EXHAUSTED,
+			  "%zu calls are in flight already on all connections, "
+			  "most of them yours",
+			  s->shares.n[DV_SHARE_CALLS]);
+}
+
+/* ---- its end ---- */
 
 void dv_conn_deinit(struct dv_conn *conn)
 {
@@ -108,4 +212,6 @@ void dv_conn_deinit(struct dv_conn *conn)
 		conn->next->prevp = conn->prevp;
 	conn->prevp = NULL;
 	conn->server->n_conns--;
+	dv_holder_sub(conn->holder, DV_SHARE_CONNS, 1);
+	dv_holder_leave(dv_take_ptr(&conn->holder));
 }

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/random.h"
 #include "rpc/limits.h"
+#include "rpc/shares.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -22,6 +23,7 @@ struct entry {
 	struct entry *next, **prevp;   /* by age */
 	struct entry *chain, **chainp; /* in a bucket */
 	struct dv_src src;
+	struct dv_holder *holder;
 	uint64_t id, expires_ns;
 	int fd; /* owned */
 };
@@ -31,18 +33,30 @@ struct dv_data {
 	struct dv_timer timer; /* for the oldest */
 	struct entry *oldest, **tail;
 	struct entry *buckets[BUCKETS];
+	struct dv_shares shares;
 	size_t n, max;
+	uint64_t expire_ns;
 };
 
-int dv_data_new(struct dv_data **datap, struct dv_loop *loop)
+int dv_data_new(struct dv_data **datap, struct dv_loop *loop,
+		const struct dv_data_opts *opts)
 {
-	struct dv_data *d = calloc(1, sizeof(*d));
+	static const struct dv_data_opts defaults = { .size = sizeof(*opts) };
+	struct dv_data *d;
 
+	opts = opts ? opts : &defaults;
+	if (opts->size != sizeof(*opts) || opts->expire_ms < 0)
+		return -EINVAL;
+	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
 	d->loop = loop;
 	d->tail = &d->oldest;
-	d->max = dv_rpc_fd_share(DV_DATA_MAX, DV_RPC_DATA_PART);
+	d->max = opts->max ? opts->max
+			   : dv_rpc_fd_share(DV_DATA_MAX, DV_RPC_DATA_PART);
+	d->expire_ns =
+		NS_PER_MS * (uint64_t)(opts->expire_ms ? opts->expire_ms
+						       : DV_DATA_EXPIRE_MS);
 	*datap = d;
 	return 0;
 }
@@ -77,6 +91,8 @@ static int take_out(struct entry *e)
 	if (e->chain)
 		e->chain->chainp = e->chainp;
 	d->n--;
+	dv_holder_sub(e->holder, DV_SHARE_CONNS, 1);
+	dv_holder_leave(e->holder);
 	free(e);
 	return fd;
 }
@@ -123,22 +139,57 @@ static void on_hangup(struct dv_src *src, uint32_t events)
 	evict(dv_container_of(src, struct entry, src));
 }
 
-static int add(struct dv_data *d, uint64_t id, int fd)
+/* One is too many: the oldest of those who have most, @last being counted. */
+static void make_room(struct dv_data *d, const struct entry *last)
 {
-	dv_autofd int owned = fd;
-	struct entry **bucket = bucket_of(d, id);
+	struct dv_payers payers =
+		dv_shares_payers(&d->shares, DV_SHARE_CONNS, last->holder);
+	struct entry *e = d->oldest;
+
+	while (!dv_pays(&payers, e->holder))
+		e = e->next;
+	evict(e);
+}
+
+/* An entry that watches @fd (borrowed) and is in no list yet. 0 or -errno. */
+static int entry_new(struct dv_data *d, int fd, const struct dv_peer *peer,
+		     struct entry **ep)
+{
 	struct entry *e = calloc(1, sizeof(*e));
-	int r = e ? dv_src_add(d->loop, &e->src, fd, EPOLLRDHUP, on_hangup)
-		  : -ENOMEM;
+	int r = -ENOMEM;
+
+	if (!e)
+		return r;
+	e->data = d;
+	e->fd = fd;
+	e->holder = dv_shares_join(&d->shares, peer);
+	if (e->holder)
+		r = dv_src_add(d->loop, &e->src, fd, EPOLLRDHUP, on_hangup);
+	if (r == 0) {
+		dv_holder_add(e->holder, DV_SHARE_CONNS, 1);
+		*ep = e;
+		return 0;
+	}
+	if (e->holder)
+		dv_holder_leave(e->holder);
+	free(e);
+	return r;
+}
+
+/* @fd is consumed. The entry may be gone already, when others are fewer. */
+static int add(struct dv_data *d, uint64_t id, int fd,
+	       const struct dv_peer *peer)
+{
+	struct entry **bucket = bucket_of(d, id);
+	struct entry *e = NULL;
+	int r = entry_new(d, fd, peer, &e);
 
 	if (r < 0) {
-		free(e);
+		dv_close(fd);
 		return r;
 	}
-	e->data = d;
 	e->id = id;
-	e->expires_ns = dv_now_ns() + DV_DATA_EXPIRE_MS * NS_PER_MS;
-	e->fd = dv_take_fd(&owned);
+	e->expires_ns = dv_now_ns() + d->expire_ns;
 	e->prevp = d->tail;
 	*d->tail = e;
 	d->tail = &e->next;
@@ -148,14 +199,15 @@ static int add(struct dv_data *d, uint64_t id, int fd)
 		e->chain->chainp = &e->chain;
 	*bucket = e;
 	if (++d->n > d->max)
-		evict(d->oldest);
+		make_room(d, e);
 	arm(d);
 	return 0;
 }
 
-int dv_data_take(struct dv_data *d, int fd)
+int dv_data_take(struct dv_data *d, int fd, const struct dv_peer *peer)
 {
 	uint8_t text[ID_LEN];
+	struct entry *e;
 	uint64_t id;
 	ssize_t n;
 	int r;
@@ -168,9 +220,12 @@ int dv_data_take(struct dv_data *d, int fd)
 		dv_close(fd);
 		return r;
 	}
-	r = add(d, id, fd);
+	r = add(d, id, fd, peer);
 	if (r < 0)
 		return r;
+	e = find(d, id);
+	if (!e)
+		return -EMFILE;
 	dv_put_le64(text, id);
 	do
 		n = send(fd, text, sizeof(text), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -179,7 +234,7 @@ int dv_data_take(struct dv_data *d, int fd)
 		return 0;
 	/* A peer that left no room for 8 bytes is not worth waiting for. */
 	r = n < 0 ? -errno : -EAGAIN;
-	evict(find(d, id));
+	evict(e);
 	return r;
 }
 
@@ -218,9 +273,12 @@ int dv_data_save(struct dv_data *d, int (*each)(void *arg, uint64_t id, int fd),
 
 int dv_data_restore(struct dv_data *d, uint64_t id, int fd)
 {
+	struct dv_peer peer = DV_PEER_INIT;
+
 	if (id == 0 || find(d, id)) {
 		dv_close(fd);
 		return -EINVAL;
 	}
-	return add(d, id, fd);
+	dv_peer_get(fd, false, &peer);
+	return add(d, id, fd, &peer);
 }

@@ -6,7 +6,8 @@
  * reads: 8 bytes, little-endian.
  *
  * Unclaimed ones are limited in number and in time, and end when their client
- * hangs up.
+ * hangs up. Over the limit the oldest one goes of the process that has most, of
+ * the user who has most (rpc/shares.h).
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@
 #include "davit/loop.h"
 
 struct dv_data;
+struct dv_peer;
 
 enum {
 	/* Unclaimed at a time, 3 of 300 execs; less where the process may not
@@ -23,13 +25,23 @@ enum {
 	DV_DATA_EXPIRE_MS = 60000, /* the call follows at once, or never */
 };
 
-/* Returns 0 or -ENOMEM. */
-int dv_data_new(struct dv_data **datap, struct dv_loop *loop);
+struct dv_data_opts {
+	size_t size;
+	unsigned int max; /* unclaimed at a time; 0: the default, see above */
+	int expire_ms;    /* 0: DV_DATA_EXPIRE_MS */
+};
+
+/* Returns 0, -EINVAL or -ENOMEM. @opts may be NULL. */
+int dv_data_new(struct dv_data **datap, struct dv_loop *loop,
+		const struct dv_data_opts *opts);
 /* Closes what is unclaimed. NULL is allowed. Returns NULL. */
 struct dv_data *dv_data_free(struct dv_data *data);
 
-/* Take a connection: @fd is consumed. Over the limit the oldest one goes. */
-int dv_data_take(struct dv_data *data, int fd);
+/*
+ * Take a connection: @fd is consumed, also on failure. @peer (borrowed; NULL:
+ * unknown) is who is behind it.
+ */
+int dv_data_take(struct dv_data *data, int fd, const struct dv_peer *peer);
 
 /*
  * The connection with that id (>= 0, owned by the caller, non-blocking), or

@@ -13,7 +13,7 @@ struct room {
 static void open_room(struct room *r)
 {
 	CHECK_EQ(dv_loop_new(&r->loop), 0);
-	CHECK_EQ(dv_data_new(&r->data, r->loop), 0);
+	CHECK_EQ(dv_data_new(&r->data, r->loop, NULL), 0);
 }
 
 static void close_room(struct room *r)
@@ -30,7 +30,7 @@ static int arrive(struct room *r, uint64_t *idp)
 	int fds[2];
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	CHECK_EQ(dv_data_take(r->data, fds[0]), 0);
+	CHECK_EQ(dv_data_take(r->data, fds[0], NULL), 0);
 	CHECK_EQ(recv(fds[1], id, sizeof(id), MSG_DONTWAIT), sizeof(id));
 	*idp = dv_rd_le64(&rd);
 	return fds[1];
@@ -123,6 +123,34 @@ TEST(flood_drops_the_oldest)
 	setrlimit(RLIMIT_NOFILE, &old);
 }
 
+/* The oldest first, each at its own time. */
+TEST(unclaimed_connections_end_at_their_deadline)
+{
+	struct dv_data_opts o = { .size = sizeof(o), .expire_ms = 20 };
+	uint64_t id, began = dv_now_ns();
+	struct room r;
+	int fd[2];
+	char c;
+
+	CHECK_EQ(dv_loop_new(&r.loop), 0);
+	CHECK_EQ(dv_data_new(&r.data, r.loop, &o), 0);
+	fd[0] = arrive(&r, &id);
+	while (recv(fd[0], &c, 1, MSG_DONTWAIT) != 0)
+		dv_loop_dispatch(r.loop, -1);
+	CHECK(dv_now_ns() - began >= UINT64_C(20000000));
+	fd[1] = arrive(&r, &id);
+	while (recv(fd[1], &c, 1, MSG_DONTWAIT) != 0)
+		dv_loop_dispatch(r.loop, -1);
+	CHECK(dv_now_ns() - began >= UINT64_C(40000000));
+	CHECK_EQ(dv_data_count(r.data), 0);
+	CHECK_EQ(dv_data_claim(r.data, id, NULL), -ENOENT);
+	o.size--;
+	CHECK_EQ(dv_data_new(&r.data, r.loop, &o), -EINVAL);
+	dv_close(fd[0]);
+	dv_close(fd[1]);
+	close_room(&r);
+}
+
 TEST(connection_without_room_for_its_id_is_closed)
 {
 	char block[4096] = { 0 };
@@ -133,7 +161,7 @@ TEST(connection_without_room_for_its_id_is_closed)
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	while (send(fds[0], block, sizeof(block), MSG_DONTWAIT) > 0)
 		;
-	CHECK_EQ(dv_data_take(r.data, fds[0]), -EAGAIN);
+	CHECK_EQ(dv_data_take(r.data, fds[0], NULL), -EAGAIN);
 	CHECK_EQ(dv_data_count(r.data), 0);
 	dv_close(fds[1]);
 	close_room(&r);

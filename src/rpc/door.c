@@ -5,7 +5,8 @@
  * Whoever has not yet said what it wants is a visitor. Visitors are in two
  * lists by age: those who were silent so far, and those whose first bytes are
  * not enough; these have a deadline. When there are too many, the oldest silent
- * one goes, or, without any, the oldest of the others.
+ * one goes of those who have most (rpc/shares.h), or, without any, the oldest
+ * of their others.
  */
 #include "rpc/door.h"
 
@@ -19,6 +20,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "rpc/recv_fds.h"
+#include "rpc/shares.h"
 #include "transport/hvsock_accept.h"
 #include "transport/unix.h"
 
@@ -44,6 +46,7 @@ struct visitor {
 	struct dv_src src;
 	struct dv_timer timer;
 	struct dv_peer peer;
+	struct dv_holder *holder;
 	int fd; /* owned */
 	struct dv_buf head;
 	int fds[DV_RPC_FDS_MAX]; /* owned */
@@ -56,6 +59,7 @@ struct dv_door {
 	struct dv_listener listener;
 	struct dv_hvsock_numbers numbers;
 	struct list silent, begun;
+	struct dv_shares shares;
 	unsigned int n_visitors;
 };
 
@@ -79,6 +83,12 @@ static void delist(struct visitor *v)
 		v->list->tail = v->prevp;
 }
 
+static void give_back(struct dv_holder *place)
+{
+	dv_holder_sub(place, DV_SHARE_CONNS, 1);
+	dv_holder_leave(place);
+}
+
 /* Whatever it still owns is closed. */
 static void visitor_free(struct visitor *v)
 {
@@ -86,6 +96,7 @@ static void visitor_free(struct visitor *v)
 	dv_timer_stop(&v->timer);
 	delist(v);
 	v->door->n_visitors--;
+	give_back(v->holder);
 	for (size_t i = 0; i < v->n_fds; i++)
 		dv_close(v->fds[i]);
 	dv_buf_free(&v->head);
@@ -169,7 +180,7 @@ static void enter_data(struct visitor *v, size_t skip)
 		return;
 	}
 	e = entry_of(v, skip, PORT_DATA);
-	dv_data_take(v->door->opts.data, e.fd);
+	dv_data_take(v->door->opts.data, e.fd, e.peer);
 	visitor_free(v);
 }
 
@@ -296,12 +307,43 @@ static bool may_enter(const struct dv_door *d, const struct dv_peer *peer)
 	return peer->uid == geteuid() || peer->uid == 0;
 }
 
-static void make_room(struct dv_door *d)
+static struct visitor *oldest(const struct list *list,
+			      const struct dv_payers *payers)
 {
-	if (d->n_visitors < d->opts.max_silent)
-		return;
-	send_away(d->silent.oldest ? d->silent.oldest : d->begun.oldest,
-		  "too many say nothing");
+	struct visitor *v = list->oldest;
+
+	while (v && !dv_pays(payers, v->holder))
+		v = v->next;
+	return v;
+}
+
+/* False: everybody else has less than @asks, who is counted already. */
+static bool make_room(struct dv_door *d, const struct dv_holder *asks)
+{
+	struct dv_payers payers =
+		dv_shares_payers(&d->shares, DV_SHARE_CONNS, asks);
+	struct visitor *v = oldest(&d->silent, &payers);
+
+	if (!v)
+		v = oldest(&d->begun, &payers);
+	if (v)
+		send_away(v, "too many say nothing");
+	return v;
+}
+
+/* A place among the visitors for @peer, or NULL. */
+static struct dv_holder *hold_place(struct dv_door *d,
+				    const struct dv_peer *peer)
+{
+	struct dv_holder *h = dv_shares_join(&d->shares, peer);
+
+	if (!h)
+		return NULL;
+	dv_holder_add(h, DV_SHARE_CONNS, 1);
+	if (d->n_visitors < d->opts.max_silent || make_room(d, h))
+		return h;
+	give_back(h);
+	return NULL;
 }
 
 /* @fd is consumed, also on failure. */
@@ -312,10 +354,14 @@ static int let_in(struct dv_door *d, int fd, const struct dv_peer *peer,
 	struct visitor *v;
 	int r;
 
-	make_room(d);
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
+	v->holder = hold_place(d, peer);
+	if (!v->holder) {
+		free(v);
+		return -EMFILE;
+	}
 	v->door = d;
 	v->peer = *peer;
 	v->peer.pidfd = -1;
@@ -325,6 +371,7 @@ static int let_in(struct dv_door *d, int fd, const struct dv_peer *peer,
 	if (r == 0)
 		r = dv_src_add(d->loop, &v->src, fd, EPOLLIN, on_io);
 	if (r < 0) {
+		give_back(v->holder);
 		free(v);
 		return r;
 	}

@@ -59,6 +59,9 @@ static bool admit(void *arg, const struct dv_peer *peer)
 
 static void house_open(struct house *h, unsigned int max_silent, int ms)
 {
+	/* Both deadlines of a client: to say what it wants, and to claim. */
+	struct dv_data_opts data_opts = { .size = sizeof(data_opts),
+					  .expire_ms = ms };
 	struct dv_door_opts o = { .size = sizeof(o) };
 
 	memset(h, 0, sizeof(*h));
@@ -66,7 +69,7 @@ static void house_open(struct house *h, unsigned int max_silent, int ms)
 	snprintf(h->dir, sizeof(h->dir), "/tmp/davit-door-XXXXXX");
 	assert_non_null(mkdtemp(h->dir));
 	snprintf(h->path, sizeof(h->path), "%s/sock", h->dir);
-	CHECK_EQ(dv_data_new(&h->data, h->t.loop), 0);
+	CHECK_EQ(dv_data_new(&h->data, h->t.loop, &data_opts), 0);
 	o.server = o.diag = h->t.server;
 	o.data = h->data;
 	o.connect = answer_entry;
@@ -250,6 +253,37 @@ TEST(deadline_starts_with_the_first_byte)
 	try_expect_hex(&h.t, silent, PONG);
 	dv_close(silent);
 	dv_close(slow);
+	house_close(&h);
+}
+
+/* It reads its id, and then its end; a claimed one goes on. */
+TEST(data_connection_that_nobody_claims_expires)
+{
+	uint8_t buf[22];
+	struct dv_rd rd = dv_rd_mem(buf + 14, 8);
+	int fd[3], got;
+	struct house h;
+	char c;
+
+	house_open(&h, 0, 50);
+	for (int i = 0; i < 3; i++) {
+		fd[i] = knock(&h);
+		say(&h, fd[i], "CONNECT 2\n");
+	}
+	try_read(&h.t, fd[0], buf, sizeof(buf));
+	got = dv_data_claim(h.data, dv_rd_le64(&rd), NULL);
+	CHECK(got >= 0);
+	for (int i = 1; i < 3; i++) {
+		try_read(&h.t, fd[i], buf, sizeof(buf));
+		while (recv(fd[i], &c, 1, 0) != 0)
+			dv_loop_dispatch(h.t.loop, -1);
+	}
+	CHECK_EQ(dv_data_count(h.data), 0);
+	CHECK_EQ(send(got, "x", 1, MSG_NOSIGNAL), 1);
+	CHECK_EQ(recv(fd[0], &c, 1, 0), 1);
+	dv_close(got);
+	for (int i = 0; i < 3; i++)
+		dv_close(fd[i]);
 	house_close(&h);
 }
 

@@ -6,7 +6,7 @@
  * A stream's memory goes when nghttp2 closes it; its call may be gone long
  * before: answered, cancelled, past its deadline. After a GOAWAY what the
  * server took is finished, the rest fails with DV_UNAVAILABLE, and the
- * connection ends with its last stream; the next call dials again.
+ * connection ends with its last stream; meanwhile the next call dials again.
  */
 #include "rpc/grpc_client.h"
 
@@ -25,6 +25,9 @@ enum {
 	STREAM_WINDOW = 1 << 20,
 	CLIENT_WINDOW = 8 << 20,
 	PATH_MAX_LEN = 1024,
+	/* Of metadata as base64: nghttp2 sends no longer field, and whoever
+	 * receives it takes 8 or 16 KiB in all. */
+	BINARY_MAX = 64 << 10,
 };
 
 static struct dv_grpc_client *client_of(struct dv_h2 *h)
@@ -95,7 +98,7 @@ static ssize_t read_request(nghttp2_session *session, int32_t id, uint8_t *buf,
 	return (ssize_t)n;
 }
 
-static bool good_key(const char *key)
+static bool good_key(const char *key, bool binary)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
 	static const char *const ours[] = { "grpc-", "te", "content-type",
@@ -108,7 +111,9 @@ static bool good_key(const char *key)
 		if (i == 0 ? strncmp(key, ours[i], strlen(ours[i])) == 0
 			   : strcmp(key, ours[i]) == 0)
 			return false;
-	return len < 4 || strcmp(key + len - 4, "-bin") != 0;
+	if (len < 4 || strcmp(key + len - 4, "-bin") != 0)
+		return !binary;
+	return binary && len > 4;
 }
 
 static bool good_value(const char *value)
@@ -119,22 +124,58 @@ static bool good_value(const char *value)
 	return true;
 }
 
+static int too_many(struct dv_err *err)
+{
+	return dv_err_set(err, EINVAL, DV_INVALID,
+			  "more than %d pairs of metadata", METADATA_MAX);
+}
+
+static int not_sent(const char *key, struct dv_err *err)
+{
+	return dv_err_set(err, EINVAL, DV_INVALID, "metadata %s cannot be sent",
+			  key);
+}
+
 /* Append metadata to @nv. Returns the number of fields, or -EINVAL. */
 static int put_metadata(nghttp2_nv *nv, size_t n, const char *const *metadata,
 			struct dv_err *err)
 {
 	for (; metadata && metadata[0]; metadata += 2, n++) {
 		if (n == FIELDS_MAX)
-			return dv_err_set(err, EINVAL, DV_INVALID,
-					  "more than %d pairs of metadata",
-					  METADATA_MAX);
-		if (!metadata[1] || !good_key(metadata[0]) ||
+			return too_many(err);
+		if (!metadata[1] || !good_key(metadata[0], false) ||
 		    !good_value(metadata[1]))
-			return dv_err_set(err, EINVAL, DV_INVALID,
-					  "metadata %s cannot be sent",
-					  metadata[0]);
+			return not_sent(metadata[0], err);
 		nv[n] = dv_h2_field(metadata[0], metadata[1],
 				    strlen(metadata[1]));
+	}
+	return (int)n;
+}
+
+/* The same with bytes; @text is where they are encoded, one after the other. */
+static int put_binary(nghttp2_nv *nv, size_t n, const struct dv_rpc_call *call,
+		      struct dv_buf *text, struct dv_err *err)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < call->n_binary && total <= BINARY_MAX; i++)
+		total += dv_min(call->binary[i].len, (size_t)BINARY_MAX) / 3 *
+				 4 +
+			 4;
+	/* All of it at once, so that it stays where it is. */
+	if (total > BINARY_MAX || !dv_buf_room(text, total))
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "the metadata is too long");
+	for (size_t i = 0; i < call->n_binary; i++, n++) {
+		const struct dv_rpc_bytes *b = &call->binary[i];
+		size_t at = text->len;
+
+		if (n == FIELDS_MAX)
+			return too_many(err);
+		if (!good_key(b->key, true))
+			return not_sent(b->key, err);
+		dv_grpc_base64_encode(text, b->data, b->len);
+		nv[n] = dv_h2_field(b->key, text->data + at, text->len - at);
 	}
 	return (int)n;
 }
@@ -155,6 +196,7 @@ static int submit(struct dv_grpc_ask *s, const struct dv_rpc_call *call,
 	static const char agent[] = "davit/" DV_VERSION;
 	nghttp2_data_provider from = { { .ptr = s }, read_request };
 	dv_autobuf path = DV_BUF_INIT(PATH_MAX_LEN);
+	dv_autobuf binary = DV_BUF_INIT(BINARY_MAX);
 	char timeout[DV_GRPC_TIMEOUT_LEN];
 	nghttp2_nv nv[FIELDS_MAX];
 	uint64_t left = dv_rpc_time_left(call);
@@ -176,13 +218,17 @@ static int submit(struct dv_grpc_ask *s, const struct dv_rpc_call *call,
 		nv[n++] = dv_h2_field("grpc-timeout", timeout, strlen(timeout));
 	}
 	r = put_metadata(nv, n, call->metadata, err);
+	if (r >= 0 && call->n_binary)
+		r = put_binary(nv, (size_t)r, call, &binary, err);
 	if (r < 0)
 		return r;
 	s->id = nghttp2_submit_request(s->client->h2.session, NULL, nv,
 				       (size_t)r, &from, s);
-	if (s->id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE)
+	if (s->id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) {
+		dv_grpc_client_part(s->client);
 		return dv_err_set(err, ECONNRESET, DV_UNAVAILABLE,
 				  "the connection has no numbers left");
+	}
 	return s->id < 0 ? dv_err_sys(err, ENOMEM, "send %s", call->method) : 0;
 }
 
@@ -196,10 +242,6 @@ static int grpc_send(struct dv_rpc *rpc, struct dv_rpc_call *call,
 	if (call->n_fds)
 		return dv_err_set(err, EOPNOTSUPP, DV_UNIMPLEMENTED,
 				  "gRPC carries no descriptors");
-	if (c->going)
-		return dv_err_set(err, ECONNRESET, DV_UNAVAILABLE,
-				  "the server is about to close the "
-				  "connection");
 	s = ask_new(c);
 	if (!s)
 		return dv_err_sys(err, ENOMEM, "send %s", call->method);
@@ -232,7 +274,22 @@ static void grpc_cancel(struct dv_rpc *rpc, struct dv_rpc_call *call)
 
 static void ended(struct dv_h2 *h, const struct dv_err *err)
 {
-	dv_rpc_lost(client_of(h)->rpc, err);
+	struct dv_grpc_client *c = client_of(h);
+
+	dv_rpc_lost(c->rpc, c, err);
+}
+
+void dv_grpc_client_part(struct dv_grpc_client *c)
+{
+	struct dv_rpc *rpc = c->rpc;
+
+	if (c->going)
+		return;
+	c->going = true;
+	c->next = rpc->parted;
+	rpc->parted = c;
+	dv_rpc_part(rpc);
+	dv_h2_kick(&c->h2); /* it may have nothing left to wait for */
 }
 
 static bool turn(struct dv_h2 *h)
@@ -325,6 +382,23 @@ static void grpc_close(struct dv_rpc *rpc)
 	dv_h2_close(&c->h2);
 }
 
+static void grpc_close_parted(struct dv_rpc *rpc, void *conn)
+{
+	struct dv_grpc_client *c = rpc->parted, *kept = NULL, *next;
+
+	rpc->parted = NULL;
+	for (; c; c = next) {
+		next = c->next;
+		if (!conn || c == conn) {
+			dv_h2_close(&c->h2);
+			continue;
+		}
+		c->next = kept;
+		kept = c;
+	}
+	rpc->parted = kept;
+}
+
 static int grpc_fd(const struct dv_rpc *rpc)
 {
 	const struct dv_grpc_client *c = rpc->conn;
@@ -337,5 +411,6 @@ const struct dv_rpc_ops dv_grpc_client_ops = {
 	.send = grpc_send,
 	.cancel = grpc_cancel,
 	.close = grpc_close,
+	.close_parted = grpc_close_parted,
 	.fd = grpc_fd,
 };

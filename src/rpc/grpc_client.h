@@ -30,10 +30,14 @@ struct dv_grpc_ask {
 
 struct dv_grpc_client {
 	struct dv_h2 h2;
+	struct dv_grpc_client *next; /* among those that have parted */
 	struct dv_rpc *rpc;
 	struct dv_grpc_ask *asks;
-	bool going; /* GOAWAY came */
+	bool going; /* it has parted */
 };
+
+/* It takes no more calls (GOAWAY came): the next one needs another. */
+void dv_grpc_client_part(struct dv_grpc_client *c);
 
 /* Tell the server to stop. */
 void dv_grpc_ask_reset(struct dv_grpc_ask *s, uint32_t h2_error);

@@ -337,15 +337,154 @@ TEST(goaway_fails_what_is_behind_it_and_finishes_the_rest)
 	CHECK_EQ(first.n_done, 0);
 	CHECK_EQ(second.n_done, 1);
 	CHECK_EQ(second.err.code, DV_UNAVAILABLE);
-	CHECK(dv_rpc_call(t.rpc, NULL, "t.T", "Do", NULL, 0, NULL, on_reply,
-			  &third, &third.err) < 0);
+	/* The descriptor that we were given works once. */
+	start(&third, false, -1);
+	CHECK_EQ(third.n_done, 1);
 	CHECK_EQ(third.err.code, DV_UNAVAILABLE);
+	CHECK_EQ(first.n_done, 0);
 	put_answer(&b, 1);
 	raw_say(&t.w, &b);
 	CHECK_EQ(first.n_done, 1);
 	CHECK_EQ(first.r, 0);
 	CHECK(t.w.eof);
 	end();
+}
+
+/* Each dial is one more raw peer. */
+static struct {
+	struct raw w[4];
+	unsigned int n;
+} dialled;
+
+static void dial(struct dv_rpc *rpc, void *arg)
+{
+	int fds[2];
+
+	(void)arg;
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			    0, fds),
+		 0);
+	dialled.w[dialled.n++] =
+		(struct raw){ .loop = t.loop, .fd = fds[0], .heard = TRY_BUF };
+	dv_rpc_dialled(rpc, fds[1], NULL);
+}
+
+static void begin_dialling(void)
+{
+	struct dv_rpc_opts opts = DV_RPC_OPTS_INIT;
+
+	memset(&t, 0, sizeof(t));
+	t.w.fd = -1;
+	memset(&dialled, 0, sizeof(dialled));
+	CHECK_EQ(dv_loop_new(&t.loop), 0);
+	opts.proto = DV_RPC_GRPC;
+	opts.dial = dial;
+	CHECK_EQ(dv_rpc_new(&t.rpc, t.loop, &opts, NULL), 0);
+}
+
+static void end_dialling(void)
+{
+	for (unsigned int i = 0; i < dialled.n; i++) {
+		dv_close(dialled.w[i].fd);
+		dv_buf_free(&dialled.w[i].heard);
+	}
+	end();
+}
+
+static struct dv_rpc_call *start_ready(struct told *d)
+{
+	struct dv_rpc_call_opts opts = DV_RPC_CALL_INIT;
+	struct dv_rpc_call *call;
+
+	opts.wait_ready = true;
+	CHECK_EQ(dv_rpc_call(t.rpc, &call, "t.T", "Do", "abc", 3, &opts,
+			     on_reply, d, NULL),
+		 0);
+	while (dv_loop_dispatch(t.loop, 0) > 0)
+		;
+	return call;
+}
+
+static void say_goaway(struct raw *w, uint8_t last)
+{
+	const uint8_t data[8] = { 0, 0, 0, last };
+	dv_autobuf b = TRY_BUF;
+
+	put_hello(&b);
+	put_frame(&b, F_GOAWAY, 0, 0, data, sizeof(data));
+	raw_say(w, &b);
+}
+
+static void answer_on(struct raw *w, uint32_t stream)
+{
+	dv_autobuf b = TRY_BUF;
+
+	put_hello(&b);
+	put_answer(&b, stream);
+	raw_say(w, &b);
+}
+
+TEST(new_calls_go_elsewhere_while_a_connection_drains)
+{
+	struct told old = { 0 }, fresh = { 0 }, gone = { 0 }, late = { 0 };
+	struct dv_rpc_call *cancelled;
+
+	begin_dialling();
+	start_ready(&old);
+	cancelled = start_ready(&gone);
+	CHECK_EQ(dialled.n, 1);
+	say_goaway(&dialled.w[0], 3);
+	CHECK_EQ(dv_rpc_fd(t.rpc), -1);
+	start_ready(&fresh);
+	CHECK_EQ(dialled.n, 2);
+	answer_on(&dialled.w[1], 1);
+	CHECK_EQ(fresh.n_done, 1);
+	CHECK_EQ(fresh.r, 0);
+	/* The old one still has its calls: one is cancelled, one answered. */
+	CHECK_EQ(old.n_done, 0);
+	dv_rpc_cancel(cancelled);
+	raw_settle(&dialled.w[0]);
+	dv_buf_drop(&dialled.w[0].heard, strlen(TRY_PREFACE));
+	CHECK_EQ(raw_reset(&dialled.w[0], 3), NGHTTP2_CANCEL);
+	CHECK(!dialled.w[0].eof);
+	answer_on(&dialled.w[0], 1);
+	CHECK_EQ(old.n_done, 1);
+	CHECK_EQ(old.r, 0);
+	CHECK(dialled.w[0].eof);
+	/* Its end is not that of the other one. */
+	start_ready(&late);
+	CHECK_EQ(dialled.n, 2);
+	answer_on(&dialled.w[1], 3);
+	CHECK_EQ(late.r + (int)late.n_done, 1);
+	CHECK_EQ(gone.n_done, 0);
+	end_dialling();
+}
+
+TEST(draining_connection_that_is_lost_fails_its_own_calls)
+{
+	struct told old = { 0 }, fresh = { 0 }, more = { 0 };
+
+	begin_dialling();
+	start_ready(&old);
+	say_goaway(&dialled.w[0], 1);
+	start_ready(&fresh);
+	say_goaway(&dialled.w[1], 1);
+	start_ready(&more);
+	CHECK_EQ(dialled.n, 3);
+	dialled.w[0].fd = dv_close(dialled.w[0].fd);
+	while (dv_loop_dispatch(t.loop, 0) > 0)
+		;
+	CHECK_EQ(old.n_done, 1);
+	CHECK_EQ(old.err.code, DV_UNAVAILABLE);
+	CHECK_EQ(fresh.n_done + more.n_done, 0);
+	answer_on(&dialled.w[2], 1);
+	CHECK_EQ(more.n_done, 1);
+	CHECK_EQ(more.r, 0);
+	/* The client ends while one of them drains. */
+	t.rpc = dv_rpc_free(t.rpc);
+	CHECK_EQ(fresh.n_done, 1);
+	CHECK_EQ(fresh.err.code, DV_CANCELLED);
+	end_dialling();
 }
 
 TEST(stream_limit_of_the_server_queues_calls)
@@ -520,7 +659,7 @@ TEST(metadata_that_breaks_the_protocol_is_refused)
 	static const char *const rows[][3] = {
 		{ "grpc-timeout", "1S" }, { ":path", "/x" }, { "te", "x" },
 		{ "Upper", "x" },         { "", "x" },       { "a b", "x" },
-		{ "x", "a\nb" },          { "x-bin", "x" },
+		{ "x", "a\nb" },          { "x-bin", "x" },  { "-bin", "x" },
 	};
 	struct dv_rpc_call_opts opts = DV_RPC_CALL_INIT;
 

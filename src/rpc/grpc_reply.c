@@ -217,7 +217,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
 	if (c->h2.dead)
 		return 0;
 	if (frame->hd.type == NGHTTP2_GOAWAY)
-		c->going = true;
+		dv_grpc_client_part(c);
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
 	s = stream_of(session, frame->hd.stream_id);

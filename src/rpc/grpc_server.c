@@ -126,6 +126,7 @@ static const struct {
 	[DV_GRPC_BAD_TYPE] = { "415", DV_INTERNAL, "the content-type is not application/grpc" },
 	[DV_GRPC_BAD_PATH] = { "404", DV_UNIMPLEMENTED, "the path is not /service/method" },
 	[DV_GRPC_BAD_TIMEOUT] = { "400", DV_INTERNAL, "malformed grpc-timeout" },
+	[DV_GRPC_BAD_BASE64] = { "400", DV_INTERNAL, "malformed base64 in metadata" },
 	[DV_GRPC_LONG_HEADERS] = { "431", DV_EXHAUSTED, "the header fields are too long" },
 };
 // clang-format on
@@ -421,8 +422,8 @@ static bool turn(struct dv_h2 *h)
 	c->in_seen = h->n_in;
 	c->out_seen = h->n_out;
 	call_ready(c);
-	if (c->in_held != c->base.held)
-		dv_conn_hold(&c->base, c->in_held);
+	if (c->in_held + c->out_held != c->base.held)
+		dv_conn_hold(&c->base, c->in_held + c->out_held);
 	if (!h->dead && c->n_want_room)
 		more |= dv_grpc_give_room(c);
 	if (!h->dead && c->n_owing)

@@ -43,6 +43,7 @@ enum dv_grpc_fault {
 	DV_GRPC_BAD_TYPE,
 	DV_GRPC_BAD_PATH,
 	DV_GRPC_BAD_TIMEOUT,
+	DV_GRPC_BAD_BASE64,
 	DV_GRPC_LONG_HEADERS,
 	DV_GRPC_FAULT_N
 };
@@ -59,7 +60,7 @@ struct dv_grpc_stream {
 	bool whole; /* END_STREAM came */
 	size_t header_len;
 	struct dv_buf path;
-	struct dv_buf metadata; /* key, NUL, value, NUL, ... */
+	struct dv_buf metadata; /* key, NUL, length (4), value, ... */
 	uint64_t timeout_ns, deadline_ns;
 	struct dv_timer timer;
 	struct dv_grpc_rd rd;

@@ -471,6 +471,11 @@ TEST(request_with_bad_fields_gets_its_http_status)
 		    "grpc-timeout", "5s", NULL },
 		  "400",
 		  DV_INTERNAL },
+		{ { ":method", "POST", ":authority", "x", ":scheme", "http",
+		    ":path", "/t.T/Unary", "content-type", "application/grpc",
+		    "x-bin", "AAE=,?", NULL },
+		  "400",
+		  DV_INTERNAL },
 	};
 	dv_autobuf b = TRY_BUF;
 	struct raw w;

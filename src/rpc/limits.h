@@ -24,9 +24,13 @@ enum {
 	DV_RPC_QUEUE_HARD = 16 << 20,
 	/* And up to here with these failures; then the connection ends. */
 	DV_RPC_QUEUE_END = 17 << 20,
-	/* Unfinished requests of all connections together: eight of the longest
-	 * ones. Beyond that the connection with the most of them ends. */
+	/* Unfinished requests and unsent answers of all connections together:
+	 * eight of the longest ones. Beyond that whoever has most of them loses
+	 * a connection. */
 	DV_RPC_HELD_MAX = 128 << 20,
+	/* Calls in flight on all connections together: 32 with all that they
+	 * may have, some 16 MiB. Then whoever has most of them gets no more. */
+	DV_RPC_IN_FLIGHT_MAX = 32 << 10,
 	/* One read: what a unix socket holds of small frames, and more. */
 	DV_RPC_READ_LEN = 64 << 10,
 	/* Frames of one connection handled in a row: some 100 us. */

@@ -30,9 +30,23 @@ static void hold(struct dv_call *call)
 	dv_call_hold(call, NULL, NULL);
 }
 
+/* Answers with the value of "x-bin" and that of "colour". */
+static void bytes(struct dv_call *call)
+{
+	dv_autobuf all = DV_BUF_INIT(1024);
+	struct dv_str value;
+
+	if (dv_call_metadata(call, "x-bin", &value) == 0)
+		dv_buf_put(&all, value.ptr, value.len);
+	if (dv_call_metadata(call, "colour", &value) == 0)
+		dv_buf_put(&all, value.ptr, value.len);
+	dv_call_reply_bytes(call, all.data, all.len);
+}
+
 static const struct dv_method methods[] = {
 	{ "Colour", colour, NULL, 0, NULL, 0 },
 	{ "Hold", hold, NULL, 0, NULL, 0 },
+	{ "Bytes", bytes, NULL, 0, NULL, 0 },
 };
 static DV_SERVICE(service, "test.Paint", methods);
 
@@ -111,6 +125,72 @@ TEST(metadata_by_ttrpc_reaches_the_handler)
 TEST(metadata_by_grpc_reaches_the_handler)
 {
 	check_both_ways(DV_RPC_GRPC);
+}
+
+/* Of every length, so with every rest of base64; the first call waits. */
+TEST(metadata_of_any_bytes_goes_by_grpc)
+{
+	static const char *const text[] = { "colour", "red", NULL };
+	struct dv_rpc_call_opts opts = DV_RPC_CALL_INIT;
+	struct dv_rpc_bytes more[2] = { { "x-bin", NULL, 0 },
+					{ "x-bin", "second", 6 } };
+	uint8_t data[256];
+	struct pair p;
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(255 - i);
+	pair_open(&p, DV_RPC_GRPC);
+	opts.timeout_ms = 10000;
+	opts.metadata = text;
+	opts.binary = more;
+	opts.n_binary = 2;
+	more[0].data = data;
+	for (size_t n = 0; n <= sizeof(data); n++) {
+		dv_autofree char *got = NULL;
+		size_t len;
+
+		more[0].len = n;
+		CHECK_EQ(dv_rpc_call_wait(p.rpc, "test.Paint", "Bytes", NULL, 0,
+					  &opts, (void **)&got, &len, NULL),
+			 0);
+		CHECK_EQ(len, n + 3);
+		assert_memory_equal(got, data, n);
+		assert_memory_equal(got + n, "red", 3);
+	}
+	pair_close(&p);
+}
+
+TEST(metadata_of_bytes_that_cannot_be_sent_is_refused)
+{
+	static const struct dv_rpc_bytes rows[] = {
+		{ "x", "a", 1 },          { "-bin", "a", 1 },
+		{ "X-bin", "a", 1 },      { "grpc-x-bin", "a", 1 },
+		{ "x-bin", rows, 60000 }, { "x-bin", rows, SIZE_MAX },
+		{ NULL, "a", 1 },
+	};
+	struct dv_rpc_call_opts opts = DV_RPC_CALL_INIT;
+	dv_autofree char *got = NULL;
+	struct dv_err err;
+	struct pair p;
+
+	pair_open(&p, DV_RPC_GRPC);
+	/* A connection first: what waits for one is refused later. */
+	CHECK_EQ(ask(&p, (const char *[]){ "colour", "red", NULL }, &got, &err),
+		 0);
+	opts.n_binary = 1;
+	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
+		opts.binary = &rows[i];
+		CHECK_EQ(dv_rpc_call_wait(p.rpc, "test.Paint", "Bytes", NULL, 0,
+					  &opts, NULL, NULL, NULL),
+			 -EINVAL);
+	}
+	pair_close(&p);
+	pair_open(&p, DV_RPC_TTRPC);
+	opts.binary = rows;
+	CHECK_EQ(dv_rpc_call_wait(p.rpc, "test.Paint", "Bytes", NULL, 0, &opts,
+				  NULL, NULL, NULL),
+		 -ENOSYS);
+	pair_close(&p);
 }
 
 static void ignore(struct dv_rpc_call *call, const struct dv_rpc_reply *reply,

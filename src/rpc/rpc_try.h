@@ -111,6 +111,7 @@ static const struct dv_method try_methods[] = {
 	DV_METHOD("Big", try_big, dv_diag_WaitRequest, dv_diag_WaitResponse, 0),
 	{ "Fds", try_fds, NULL, 0, NULL, 0 },
 	{ "Stream", try_ping, NULL, 0, NULL, DV_M_STREAM },
+	{ "Change", try_ping, NULL, 0, NULL, DV_M_SAFE | DV_M_MUTATES },
 };
 DV_SERVICE(try_service, TRY_SERVICE, try_methods);
 

@@ -27,6 +27,8 @@ int dv_server_new(struct dv_server **serverp, struct dv_loop *loop,
 			dv_rpc_fd_share(DV_RPC_CONNS_MAX, DV_RPC_CONNS_PART);
 	if (!s->opts.max_calls)
 		s->opts.max_calls = DV_RPC_CALLS_MAX;
+	if (!s->opts.max_in_flight)
+		s->opts.max_in_flight = DV_RPC_IN_FLIGHT_MAX;
 	*serverp = s;
 	return 0;
 }

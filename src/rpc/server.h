@@ -8,9 +8,14 @@
  * unsent answers. Over budget a call is refused, or the connection is not read
  * until it is below again; nobody else notices.
  *
- * When there are too many connections, one without calls in flight has to go:
- * the oldest of those that never made one, else the one that made its last one
- * before the others did. Without any the new one is refused.
+ * There are limits for all of them together, too: connections, calls, bytes.
+ * Where one is reached the process that has most pays, of the user who has most
+ * (rpc/shares.h). Of its connections one without calls in flight has to go: the
+ * oldest of those that never made one, else the one that made its last one
+ * before the others did; without any the new one is refused, or, when others
+ * have to pay for it, the newest of theirs goes. Its calls are refused, or fail
+ * when others make room for less than they have. For too many bytes the
+ * connection that keeps most ends.
  */
 #include "base/log.h"
 #include "rpc/service.h"
@@ -27,10 +32,11 @@ enum dv_proto {
 
 struct dv_server_opts {
 	size_t size;
-	bool restricted;         /* serve DV_M_SAFE methods only */
-	unsigned int max_conns;  /* 0: the default, 1024 at most */
-	unsigned int max_calls;  /* in flight on one connection; 0: 1024 */
-	struct dv_log_sink *log; /* borrowed; may be NULL */
+	bool restricted;            /* serve DV_M_SAFE methods only */
+	unsigned int max_conns;     /* 0: the default, 1024 at most */
+	unsigned int max_calls;     /* in flight on one connection; 0: 1024 */
+	unsigned int max_in_flight; /* on all of them; 0: 32768 */
+	struct dv_log_sink *log;    /* borrowed; may be NULL */
 };
 
 /* Returns 0, -ENOMEM or -EINVAL. @opts may be NULL. */

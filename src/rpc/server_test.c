@@ -464,6 +464,11 @@ TEST(restricted_server_serves_what_is_safe)
 	try_call(&t, fd, 3, "Fail", NULL, 0);
 	CHECK_EQ(try_answer(&t, fd, 3, text, sizeof(text)), DV_UNIMPLEMENTED);
 	CHECK_STR(text, "unknown method Fail");
+	/* Whatever else the row of what changes something says. */
+	try_call(&t, fd, 5, "Change", NULL, 0);
+	CHECK_EQ(try_answer(&t, fd, 5, text, sizeof(text)), DV_UNIMPLEMENTED);
+	CHECK_STR(text, "unknown method Change");
+	CHECK_EQ(t.n_calls, 1);
 	dv_close(fd);
 	try_close(&t);
 }

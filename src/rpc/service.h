@@ -23,7 +23,8 @@ struct dv_call;
 struct dv_peer;
 
 enum dv_method_flag {
-	DV_M_MUTATES = 1 << 0, /* changes something: not for read-only peers */
+	DV_M_MUTATES = 1 << 0, /* changes something: never served by a
+				* restricted server */
 	DV_M_SAFE = 1 << 1,    /* served by a restricted server, too */
 	DV_M_STREAM = 1 << 2,  /* any number of answers: gRPC only */
 	DV_M_REPLAY = 1 << 3,  /* a held call survives the server's restart: it
@@ -81,7 +82,8 @@ void dv_call_hold(struct dv_call *call, void *data,
 
 /*
  * The value (borrowed) of the request's metadata @key, in lower case; of
- * several the first. Only inside the handler. Returns 0, or -ENOENT.
+ * several the first. By gRPC those whose name ends in "-bin" are any bytes.
+ * Only inside the handler. Returns 0, or -ENOENT.
  */
 int dv_call_metadata(const struct dv_call *call, const char *key,
 		     struct dv_str *valuep);

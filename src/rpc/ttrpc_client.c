@@ -59,7 +59,7 @@ static void lost(struct tt_client *c, int r)
 
 	if (r < 0)
 		dv_err_sys(&err, -r, "the connection was lost");
-	dv_rpc_lost(c->rpc, r < 0 ? &err : NULL);
+	dv_rpc_lost(c->rpc, c, r < 0 ? &err : NULL);
 }
 
 /* ---- sending ---- */
@@ -297,7 +297,8 @@ static int tt_open(struct dv_rpc *rpc, int fd, struct dv_err *err)
 
 static void tt_cancel(struct dv_rpc *rpc, struct dv_rpc_call *call)
 {
-	take_call(rpc->conn, call->stream);
+	(void)rpc;
+	take_call(call->conn, call->stream);
 }
 
 static void tt_close(struct dv_rpc *rpc)

@@ -218,8 +218,6 @@ static void handle(struct tt_conn *c, struct dv_rd *rd)
 	c->backlog = r == 0 && tt_io_ready(&c->io, rd);
 	if (tt_io_keep(&c->io, rd) < 0)
 		c->state = BROKEN;
-	if (c->io.in.len != c->base.held)
-		dv_conn_hold(&c->base, c->io.in.len);
 }
 
 /* ---- turns ---- */
@@ -244,7 +242,7 @@ static bool finished(const struct tt_conn *c)
 /* The end of every turn: send, decide what comes next. May free @c. */
 static void end_turn(struct tt_conn *c)
 {
-	size_t before = tt_io_queued(&c->io);
+	size_t before = tt_io_queued(&c->io), held;
 
 	if (before && c->state != BROKEN && tt_io_flush(&c->io) < 0)
 		c->state = BROKEN;
@@ -252,6 +250,9 @@ static void end_turn(struct tt_conn *c)
 	c->in_turn = false;
 	if (tt_io_queued(&c->io) < DV_RPC_QUEUE_SOFT / 2)
 		c->stalled = false;
+	held = c->io.in.len + tt_io_queued(&c->io);
+	if (held != c->base.held)
+		dv_conn_hold(&c->base, held);
 	if (!finished(c) && dv_src_mod(&c->src, wanted(c)) < 0)
 		c->state = BROKEN;
 	if (finished(c))
@@ -400,8 +401,9 @@ static int conn_new(struct tt_conn **cp, struct dv_server *s, int fd,
 	int r = c ? dv_conn_init(&c->base, s, &conn_ops, peer) : -ENOMEM;
 
 	if (r < 0) {
-		dv_log(s->opts.log, DV_LOG_WARN, "connection refused: %s",
-		       dv_errno_text(-r));
+		/* Whoever has too many is no news. */
+		dv_log(s->opts.log, r == -EMFILE ? DV_LOG_DEBUG : DV_LOG_WARN,
+		       "connection refused: %s", dv_errno_text(-r));
 		dv_close(fd);
 		free(c);
 		return r;

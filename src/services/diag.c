@@ -305,22 +305,32 @@ static void m_saved_state(struct dv_call *call)
 		dv_call_reply(call, &reply);
 }
 
+static void reply_profile(struct dv_call *call, struct dv_buf *buf)
+{
+	dv_diag_MemoryProfileTraceResponse reply = {
+		.data = { .funcs.encode = put_bytes, .arg = buf },
+	};
+
+	dv_call_reply(call, &reply);
+}
+
 static void m_mem_profile(struct dv_call *call)
 {
 	const dv_diag_MemoryProfileTraceRequest *rq = call->req;
-	dv_autobuf buf = DV_BUF_INIT(SIZE_MAX);
-	dv_diag_MemoryProfileTraceResponse reply = {
-		.data = { .funcs.encode = put_bytes, .arg = &buf },
-	};
+	dv_MemProfileRequest ask = { .pid = rq->pid };
 	struct dv_err err = DV_ERR_INIT;
+	struct dv_svc_fetch *f;
+	struct dv_flow_cb cb;
+	int out;
 
-	if (!dv_svc_ops(call)->mem_profile)
+	if (!dv_svc_ops(call)->mem_profile) {
 		not_here(call);
-	else if (dv_svc_ops(call)->mem_profile(dv_svc_guest(call), rq->pid,
-					       &buf, &err) < 0)
-		fail(call, &err);
-	else
-		dv_call_reply(call, &reply);
+		return;
+	}
+	f = dv_svc_fetch(call, reply_profile, fail, &cb, &out);
+	if (f && dv_svc_ops(call)->mem_profile(dv_svc_guest(call), &ask, out,
+					       &cb, &err) < 0)
+		dv_svc_fetch_refused(f, &err);
 }
 
 /* ---- packet capture --------------------------------------------------- */

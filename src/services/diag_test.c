@@ -82,7 +82,27 @@ static int big_state(void *guest, struct dv_buf *out, struct dv_err *err)
 	return dv_buf_status(out);
 }
 
+/* A stream that the test feeds, and ends. */
+static struct {
+	int out;
+	struct dv_flow_cb cb;
+} profile;
+
+static int begin_profile(void *guest, const dv_MemProfileRequest *rq, int out,
+			 const struct dv_flow_cb *cb, struct dv_err *err)
+{
+	(void)guest;
+	if (rq->pid < 0) {
+		dv_close(out);
+		return dv_err_set(err, ESRCH, DV_NOT_FOUND, "no such");
+	}
+	profile.out = out;
+	profile.cb = *cb;
+	return 0;
+}
+
 static const struct dv_guest_ops guest_ops = {
+	.mem_profile = begin_profile,
 	.start = note_start,
 	.capture_query = two_names,
 	.capture_start = take_streams,
@@ -615,6 +635,95 @@ TEST(document_is_answered_when_all_is_sent)
 		   0);
 	dv_close(fd);
 	CHECK(call_end(&w) < 0);
+	wire_close(&w);
+}
+
+#define NEW "diag.OpenhclDiag"
+
+static void feed_profile(struct try_wire *w, size_t len)
+{
+	static char text[1 << 20];
+
+	memset(text, 'x', sizeof(text));
+	while (len > 0 && !w->done) {
+		ssize_t n = send(profile.out, text, dv_min(len, sizeof(text)),
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EPIPE)
+			return;
+		CHECK(n > 0 || errno == EAGAIN);
+		len -= n > 0 ? (size_t)n : 0;
+		if (n < 0)
+			try_turn(&w->p);
+	}
+}
+
+static void end_profile(const struct dv_err *err)
+{
+	profile.out = dv_close(profile.out);
+	profile.cb.done(profile.cb.arg, 0, err);
+}
+
+TEST(stream_as_one_message_is_answered_at_its_end)
+{
+	dv_diag_MemoryProfileTraceRequest rq = { .pid = 1 };
+	struct dv_err err = DV_ERR_INIT;
+	struct try_wire w;
+
+	wire_open(&w, &guest);
+	call_begin(&w, NEW, "MemoryProfileTrace",
+		   dv_diag_MemoryProfileTraceRequest_fields, &rq, NULL, 0);
+	try_settle(&w.p);
+	feed_profile(&w, 3000000);
+	try_settle(&w.p);
+	CHECK(!w.done);
+	end_profile(NULL);
+	CHECK_EQ(call_end(&w), 0);
+	CHECK_EQ(w.reply.len, 3000000 + 5); /* one field of bytes */
+	/* Nothing at all is a message, too. */
+	call_begin(&w, NEW, "MemoryProfileTrace",
+		   dv_diag_MemoryProfileTraceRequest_fields, &rq, NULL, 0);
+	try_settle(&w.p);
+	end_profile(NULL);
+	CHECK_EQ(call_end(&w), 0);
+	/* It fails, after a while or at once. */
+	call_begin(&w, NEW, "MemoryProfileTrace",
+		   dv_diag_MemoryProfileTraceRequest_fields, &rq, NULL, 0);
+	try_settle(&w.p);
+	feed_profile(&w, 10);
+	dv_err_set(&err, EIO, DV_DATA_LOSS, "broken off");
+	end_profile(&err);
+	CHECK(call_end(&w) < 0);
+	CHECK_STR(w.err.msg, "broken off");
+	rq.pid = -1;
+	CHECK(call(&w, NEW, "MemoryProfileTrace",
+		   dv_diag_MemoryProfileTraceRequest_fields, &rq) < 0);
+	CHECK_STR(w.err.msg, "no such");
+	wire_close(&w);
+}
+
+TEST(stream_too_long_for_a_message_is_not_read_on)
+{
+	dv_diag_MemoryProfileTraceRequest rq = { .pid = 1 };
+	struct try_wire w;
+	char c;
+
+	wire_open(&w, &guest);
+	call_begin(&w, NEW, "MemoryProfileTrace",
+		   dv_diag_MemoryProfileTraceRequest_fields, &rq, NULL, 0);
+	try_settle(&w.p);
+	feed_profile(&w, 5 << 20);
+	CHECK(call_end(&w) < 0);
+	CHECK(recv(profile.out, &c, 1, MSG_DONTWAIT) <= 0 && errno != EAGAIN);
+	end_profile(NULL);
+	/* Who asked is gone: the stream is hung up, and ends later. */
+	call_begin(&w, NEW, "MemoryProfileTrace",
+		   dv_diag_MemoryProfileTraceRequest_fields, &rq, NULL, 0);
+	try_settle(&w.p);
+	w.rpc = dv_rpc_free(w.rpc);
+	try_settle(&w.p);
+	CHECK_EQ(recv(profile.out, &c, 1, MSG_DONTWAIT), 0);
+	end_profile(NULL);
 	wire_close(&w);
 }
 

@@ -76,16 +76,16 @@ void dv_streams_settle(struct dv_exec *exec);
 
 /* ---- procs.c ---- */
 /* An exec at the end of the table, idle. NULL: no memory. */
-struct dv_exec *dv_exec_new(struct dv_procs *procs);
+struct dv_exec *dv_exec_new(struct dv_procs *ps);
 void dv_exec_free(struct dv_exec *exec); /* kills and reaps what runs */
 /* It may be over: frees it, soon, when nobody can name it. */
 void dv_exec_check(struct dv_exec *exec);
 /* Nobody can name it any more; only of an exited one. */
 void dv_exec_drop(struct dv_exec *exec);
 /* The oldest records, as long as there are too many. */
-void dv_procs_evict(struct dv_procs *procs);
+void dv_procs_evict(struct dv_procs *ps);
 /* How often something of the group was killed for memory. */
-uint64_t dv_procs_oom_kills(const struct dv_procs *procs);
+uint64_t dv_procs_oom_kills(const struct dv_procs *ps);
 /* CLOCK_REALTIME. */
 uint64_t dv_unix_ns(void);
 

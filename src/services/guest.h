@@ -36,11 +36,11 @@ struct dv_guest_ops {
 			 const struct dv_flow_cb *cb, struct dv_err *err);
 	int (*core)(void *guest, const dv_CoreRequest *rq, int out,
 		    const struct dv_flow_cb *cb, struct dv_err *err);
+	/* JSON. */
+	int (*mem_profile)(void *guest, const dv_MemProfileRequest *rq, int out,
+			   const struct dv_flow_cb *cb, struct dv_err *err);
 	/* The document that a restart uses. */
 	int (*saved_state)(void *guest, struct dv_buf *out, struct dv_err *err);
-	/* JSON. */
-	int (*mem_profile)(void *guest, int32_t pid, struct dv_buf *out,
-			   struct dv_err *err);
 	/* Names of interfaces, NUL-terminated each, one after the other. */
 	int (*capture_query)(void *guest, struct dv_buf *names, bool *runningp,
 			     struct dv_err *err);

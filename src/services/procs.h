@@ -65,7 +65,7 @@ struct dv_procs_opts {
 int dv_procs_new(struct dv_procs **procsp, struct dv_loop *loop,
 		 const struct dv_procs_opts *opts, struct dv_err *err);
 /* Kills and reaps what runs. NULL is allowed. Returns NULL. */
-struct dv_procs *dv_procs_free(struct dv_procs *procs);
+struct dv_procs *dv_procs_free(struct dv_procs *ps);
 
 /* ---- starting --------------------------------------------------------- */
 
@@ -87,13 +87,13 @@ typedef void dv_exec_started(void *arg, struct dv_exec *exec,
  *   DV_PRECONDITION the sandbox's first process is still being started
  * A start may still fail after that: the code and step of the engine.
  */
-int dv_procs_start(struct dv_procs *procs, const dv_ExecRequest *rq, int *fds,
+int dv_procs_start(struct dv_procs *ps, const dv_ExecRequest *rq, int *fds,
 		   size_t n_fds, dv_exec_started *fn, void *arg,
 		   struct dv_exec **execp, struct dv_err *err);
 /* Nobody waits for the start any more: @fn is not called. The start goes on. */
 void dv_exec_forget(struct dv_exec *exec);
 /* How many starts are under way. */
-size_t dv_procs_starting(const struct dv_procs *procs);
+size_t dv_procs_starting(const struct dv_procs *ps);
 
 /* ---- one process ------------------------------------------------------ */
 
@@ -101,7 +101,7 @@ size_t dv_procs_starting(const struct dv_procs *procs);
  * By id, or by pid when @id is 0: the one that runs, else the latest that
  * exited. Borrowed, valid until the loop runs on. NULL: none.
  */
-struct dv_exec *dv_procs_find(struct dv_procs *procs, uint64_t id, int32_t pid);
+struct dv_exec *dv_procs_find(struct dv_procs *ps, uint64_t id, int32_t pid);
 uint64_t dv_exec_id(const struct dv_exec *exec);
 int32_t dv_exec_pid(const struct dv_exec *exec);
 /* NULL while it runs. Borrowed from @exec. */
@@ -130,7 +130,7 @@ int dv_exec_release(struct dv_exec *exec, struct dv_err *err);
 int dv_exec_signal(struct dv_exec *exec, int signo, dv_SignalScope scope,
 		   struct dv_err *err);
 /* Every process of every exec. Returns how many groups were signalled. */
-int dv_procs_signal_all(struct dv_procs *procs, int signo, struct dv_err *err);
+int dv_procs_signal_all(struct dv_procs *ps, int signo, struct dv_err *err);
 /* -ENOTTY: it has no terminal. */
 int dv_exec_resize(struct dv_exec *exec, uint32_t rows, uint32_t cols,
 		   struct dv_err *err);
@@ -147,23 +147,23 @@ int dv_exec_attach(struct dv_exec *exec, uint32_t stream, uint64_t offset,
 /* ---- all of them ------------------------------------------------------ */
 
 /* Oldest first; @each returns non-zero to stop. Returns that, or 0. */
-int dv_procs_each(struct dv_procs *procs,
+int dv_procs_each(struct dv_procs *ps,
 		  int (*each)(void *arg, struct dv_exec *exec), void *arg);
 struct dv_procs_count {
 	uint32_t running, exited;
 };
-struct dv_procs_count dv_procs_count(const struct dv_procs *procs);
+struct dv_procs_count dv_procs_count(const struct dv_procs *ps);
 /* Where connections are claimed; borrowed. */
-struct dv_data *dv_procs_data(const struct dv_procs *procs);
-struct dv_cgroup *dv_procs_cgroup(const struct dv_procs *procs);
-struct dv_loop *dv_procs_loop(const struct dv_procs *procs);
+struct dv_data *dv_procs_data(const struct dv_procs *ps);
+struct dv_cgroup *dv_procs_cgroup(const struct dv_procs *ps);
+struct dv_loop *dv_procs_loop(const struct dv_procs *ps);
 
 /* For the inspect tree: services/inspect_procs.h. */
 
 /* Is @pid a child that is ours to reap, also one that is being started? */
-bool dv_procs_owns(const struct dv_procs *procs, pid_t pid);
+bool dv_procs_owns(const struct dv_procs *ps, pid_t pid);
 /* Send @signo to the running process @pid of the table alone; -ESRCH. */
-int dv_procs_signal_pid(struct dv_procs *procs, pid_t pid, int signo);
+int dv_procs_signal_pid(struct dv_procs *ps, pid_t pid, int signo);
 
 /* ---- restart by exec in place ---------------------------------------- */
 
@@ -173,14 +173,14 @@ int dv_procs_signal_pid(struct dv_procs *procs, pid_t pid, int signo);
  * until the loop runs again. @out is malloc'd, for pb_release(). -EBUSY while
  * starts are under way.
  */
-int dv_procs_save(struct dv_procs *procs, dv_ProcsState *out,
+int dv_procs_save(struct dv_procs *ps, dv_ProcsState *out,
 		  void (*each_fd)(void *arg, int fd), void *arg,
 		  struct dv_err *err);
 /* Free the memory only: what runs runs on, descriptors stay open. */
-struct dv_procs *dv_procs_abandon(struct dv_procs *procs);
+struct dv_procs *dv_procs_abandon(struct dv_procs *ps);
 /*
  * Into a new table: the descriptors in @state are consumed. Returns 0, or
  * -EINVAL for a document that makes no sense.
  */
-int dv_procs_restore(struct dv_procs *procs, const dv_ProcsState *state,
+int dv_procs_restore(struct dv_procs *ps, const dv_ProcsState *state,
 		     struct dv_err *err);

@@ -41,7 +41,7 @@ static inline void try_open(struct try_procs *t)
 	*t = (struct try_procs){ .loop = NULL };
 	signal(SIGPIPE, SIG_IGN);
 	CHECK_EQ(dv_loop_new(&t->loop), 0);
-	CHECK_EQ(dv_data_new(&t->data, t->loop), 0);
+	CHECK_EQ(dv_data_new(&t->data, t->loop, NULL), 0);
 	o.data = t->data;
 	CHECK_EQ(dv_procs_new(&t->procs, t->loop, &o, &t->err), 0);
 }
@@ -78,7 +78,7 @@ static inline int try_conn(struct try_procs *t, uint64_t *idp)
 	int sv[2];
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	CHECK_EQ(dv_data_take(t->data, sv[0]), 0);
+	CHECK_EQ(dv_data_take(t->data, sv[0], NULL), 0);
 	while (recv(sv[1], id, sizeof(id), MSG_PEEK | MSG_DONTWAIT) <
 	       (ssize_t)sizeof(id))
 		try_turn(t);

@@ -336,48 +336,27 @@ static void not_here(struct dv_call *call)
 STREAM(m_kmsg, kmsg, dv_KmsgRequest)
 STREAM(m_read_file, read_file, dv_ReadFileRequest)
 STREAM(m_core, core, dv_CoreRequest)
+STREAM(m_mem_profile, mem_profile, dv_MemProfileRequest)
 
 /* A document of any size goes by a stream, too. */
-static void send_document(struct dv_call *call, int r, struct dv_buf *buf,
-			  uint64_t conn, uint32_t fd_index, struct dv_err *err)
-{
-	int fd = r < 0 ? r : dv_svc_stream(call, conn, fd_index, err);
-
-	if (fd < 0)
-		dv_call_fail_err(call, err);
-	else
-		dv_svc_bulk(call, buf, fd);
-}
-
 static void m_saved_state(struct dv_call *call)
 {
 	const dv_SavedStateRequest *rq = call->req;
 	dv_autobuf buf = DV_BUF_INIT(SIZE_MAX);
 	struct dv_err err = DV_ERR_INIT;
-	int r;
+	int r, fd = -1;
 
 	if (!dv_svc_ops(call)->saved_state) {
 		not_here(call);
 		return;
 	}
 	r = dv_svc_ops(call)->saved_state(dv_svc_guest(call), &buf, &err);
-	send_document(call, r, &buf, rq->conn, rq->fd, &err);
-}
-
-static void m_mem_profile(struct dv_call *call)
-{
-	const dv_MemProfileRequest *rq = call->req;
-	dv_autobuf buf = DV_BUF_INIT(SIZE_MAX);
-	struct dv_err err = DV_ERR_INIT;
-	int r;
-
-	if (!dv_svc_ops(call)->mem_profile) {
-		not_here(call);
-		return;
-	}
-	r = dv_svc_ops(call)->mem_profile(dv_svc_guest(call), rq->pid, &buf,
-					  &err);
-	send_document(call, r, &buf, rq->conn, rq->fd, &err);
+	if (r >= 0)
+		r = fd = dv_svc_stream(call, rq->conn, rq->fd, &err);
+	if (r < 0)
+		dv_call_fail_err(call, &err);
+	else
+		dv_svc_bulk(call, &buf, fd);
 }
 
 static void m_capture_query(struct dv_call *call)

@@ -68,6 +68,17 @@ struct dv_svc_flow *dv_svc_flow(struct dv_call *call, bool at_start,
 void dv_svc_flow_refused(struct dv_svc_flow *flow, const struct dv_err *err);
 
 /*
+ * The same for a call that is answered with all of a stream in one message:
+ * *@outp (owned) is where the op streams to, and @reply answers with it.
+ */
+struct dv_svc_fetch;
+struct dv_svc_fetch *
+dv_svc_fetch(struct dv_call *call,
+	     void (*reply)(struct dv_call *call, struct dv_buf *all),
+	     dv_svc_fail_fn *fail, struct dv_flow_cb *cb, int *outp);
+void dv_svc_fetch_refused(struct dv_svc_fetch *fetch, const struct dv_err *err);
+
+/*
  * Send @buf (emptied) to @fd (consumed) and answer @call with a StreamReply
  * when all of it is sent.
  */

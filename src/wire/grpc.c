@@ -225,9 +225,7 @@ int dv_grpc_base64_encode(struct dv_buf *out, const void *data, size_t len)
 		quad[1] = base64[v >> 12 & 63];
 		quad[2] = base64[v >> 6 & 63];
 		quad[3] = base64[v & 63];
-		memset(quad + dv_min(left, (size_t)3) + 1, '=',
-		       3 - dv_min(left, (size_t)3));
-		dv_buf_put(out, quad, sizeof(quad));
+		dv_buf_put(out, quad, dv_min(left, (size_t)3) + 1);
 	}
 	return dv_buf_status(out);
 }

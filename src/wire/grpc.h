@@ -76,7 +76,7 @@ int dv_grpc_percent_encode(struct dv_buf *out, struct dv_str text);
 int dv_grpc_percent_decode(struct dv_buf *out, struct dv_str text);
 
 /*
- * Values of `-bin` fields: written with padding, read with and without.
+ * Values of `-bin` fields: written without padding, read with and without.
  * Decoding returns @out's status, or -EINVAL.
  */
 int dv_grpc_base64_encode(struct dv_buf *out, const void *data, size_t len);

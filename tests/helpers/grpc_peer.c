@@ -12,8 +12,12 @@
  *	StreamFail the same, then ABORTED
  *	WaitStall answers when a stream could not send any more
  *	Big       pid bytes, in a field that nobody knows
+ *	Bin       a number made of the bytes of x-data-bin (metadata)
  *	Quit      answers; the server ends
  *	Drain     answers; the server says GOAWAY
+ *	Restart   answers; another one listens there, this one says GOAWAY
+ *	Slow      as Unary, but after a Go, which the other one gets
+ *	Go        nothing -> nothing
  *
  *	grpc_peer server SOCKET		prints "ready"
  *	grpc_peer client SOCKET WHAT [N]
@@ -47,7 +51,7 @@ static struct {
 	bool quit;
 	unsigned int n_ended;
 	bool stalled;
-	struct dv_call *wait_cancel, *wait_stall;
+	struct dv_call *wait_cancel, *wait_stall, *slow;
 } srv;
 
 static void do_unary(struct dv_call *call)
@@ -206,6 +210,30 @@ static void do_big(struct dv_call *call)
 	free(p);
 }
 
+/* Sum of each byte times its place, from 1. */
+static uint32_t number_of(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += p[i] * (uint32_t)(i + 1);
+	return sum;
+}
+
+static void do_bin(struct dv_call *call)
+{
+	dv_diag_WaitResponse rs = { 0 };
+	struct dv_str value;
+
+	if (dv_call_metadata(call, "x-data-bin", &value) < 0) {
+		dv_call_fail(call, DV_INVALID, "no x-data-bin");
+		return;
+	}
+	rs.exit_code = (int32_t)number_of(value.ptr, value.len);
+	dv_call_reply(call, &rs);
+}
+
 static void do_quit(struct dv_call *call)
 {
 	srv.quit = true;
@@ -217,6 +245,25 @@ static void do_drain(struct dv_call *call)
 	dv_call_reply(call, NULL);
 	dv_server_drain(srv.server);
 	dv_server_resume(srv.server);
+}
+
+static void slow_ended(struct dv_call *call)
+{
+	(void)call;
+	srv.slow = NULL;
+}
+
+static void do_slow(struct dv_call *call)
+{
+	srv.slow = call;
+	dv_call_hold(call, NULL, slow_ended);
+}
+
+static void do_go(struct dv_call *call)
+{
+	if (srv.slow)
+		do_unary(dv_take_ptr(&srv.slow));
+	dv_call_reply(call, NULL);
 }
 
 #define WAIT_IN dv_diag_WaitRequest_fields, sizeof(dv_diag_WaitRequest)
@@ -232,8 +279,12 @@ static const struct dv_method methods[] = {
 	  DV_M_STREAM },
 	{ "WaitStall", do_wait_stall, NULL, 0, NULL, 0 },
 	{ "Big", do_big, WAIT_IN, NULL, 0 },
+	{ "Bin", do_bin, NULL, 0, dv_diag_WaitResponse_fields, 0 },
 	{ "Quit", do_quit, NULL, 0, NULL, 0 },
 	{ "Drain", do_drain, NULL, 0, NULL, 0 },
+	{ "Restart", do_drain, NULL, 0, NULL, 0 }, /* we are our own heir */
+	{ "Slow", do_slow, WAIT_IN, dv_diag_WaitResponse_fields, 0 },
+	{ "Go", do_go, NULL, 0, NULL, 0 },
 };
 static DV_SERVICE(service, SERVICE, methods);
 
@@ -536,6 +587,33 @@ static void metadata(int n)
 			      NULL) == -EINVAL);
 }
 
+/* Bytes of every value, in every length: none of it is text. */
+static void binary(int n)
+{
+	struct dv_rpc_call_opts opts = DV_RPC_CALL_INIT;
+	struct dv_rpc_bytes more = { "x-data-bin", NULL, 0 };
+	uint8_t data[256];
+
+	(void)n;
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(255 - i);
+	more.data = data;
+	opts.timeout_ms = 20000;
+	opts.binary = &more;
+	opts.n_binary = 1;
+	for (size_t len = 1; len <= sizeof(data); len += len < 8 ? 1 : 31) {
+		dv_autofree void *out = NULL;
+		struct dv_err err = DV_ERR_INIT;
+		size_t out_len;
+
+		more.len = len;
+		if (dv_rpc_call_wait(rpc, SERVICE, "Bin", NULL, 0, &opts, &out,
+				     &out_len, &err) < 0)
+			fprintf(stderr, "%zu bytes: %s\n", len, err.msg);
+		NEED(out && get_number(out, out_len) == number_of(data, len));
+	}
+}
+
 /* The server says GOAWAY: the next calls go over a new connection. */
 static void goaway(int n)
 {
@@ -548,6 +626,54 @@ static void goaway(int n)
 	r = call_number("Unary", 2, NULL, NULL, &err);
 	NEED(r == 0 || err.code == DV_UNAVAILABLE);
 	unary_once(3);
+}
+
+static void on_unary(struct dv_rpc_call *c, const struct dv_rpc_reply *reply,
+		     void *arg)
+{
+	struct tally *t = arg;
+
+	(void)c;
+	t->done++;
+	t->code = reply->r < 0 ? (enum dv_code)reply->err->code : DV_OK;
+	if (reply->r == 0)
+		t->n = get_number(reply->payload, reply->len);
+}
+
+/*
+ * A server that is about to end finishes Slow on the old connection while a
+ * call goes to its successor, which listens at the same path.
+ */
+static void successor(int n)
+{
+	struct dv_rpc_call_opts ready = DV_RPC_CALL_INIT;
+	struct tally slow = { 0 }, fresh = { 0 };
+	uint8_t buf[8];
+	int fd;
+
+	(void)n;
+	unary_once(1);
+	fd = dv_rpc_fd(rpc);
+	NEED(dv_rpc_call(rpc, NULL, SERVICE, "Slow", buf, put_number(buf, 5),
+			 NULL, on_unary, &slow, NULL) == 0);
+	NEED(call("Restart", NULL, 0, 20000, NULL, NULL, NULL) == 0);
+	/* Its word of it comes with or after the answer. */
+	while (dv_rpc_fd(rpc) == fd)
+		dv_loop_dispatch(loop, -1);
+	NEED(!slow.done);
+	ready.wait_ready = true;
+	NEED(dv_rpc_call(rpc, NULL, SERVICE, "Unary", buf, put_number(buf, 7),
+			 &ready, on_unary, &fresh, NULL) == 0);
+	while (!fresh.done)
+		dv_loop_dispatch(loop, -1);
+	NEED(fresh.code == DV_OK && fresh.n == 7);
+	NEED(!slow.done);
+	/* The new one tells the old one to go on. */
+	NEED(call("Go", NULL, 0, 20000, NULL, NULL, NULL) == 0);
+	while (!slow.done)
+		dv_loop_dispatch(loop, -1);
+	NEED(slow.code == DV_OK && slow.n == 5);
+	unary_once(8);
 }
 
 static void bench(int n)
@@ -579,6 +705,7 @@ static const struct {
 	{ "toobig", toobig },     { "many", many },
 	{ "serial", serial },     { "metadata", metadata },
 	{ "goaway", goaway },     { "bench", bench },
+	{ "binary", binary },     { "successor", successor },
 	{ "quit", quit },
 };
 

@@ -516,6 +516,151 @@ def passed_descriptors(agent):
     before.check()
 
 
+class Flooder:
+    """
+    Another process, which takes every connection that there is: with held Waits
+    on as many as stay open, and new ones all the time, data connections that
+    nobody claims and words that are never finished among them.
+    """
+
+    def __init__(self, path, pid):
+        ours, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            ours.close()
+            status = 1
+            try:
+                self.flood(path, pid, theirs)
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        self.line = ours
+
+    @staticmethod
+    def refresh(path, socks, make):
+        """In the place of the oldest: a new one, which may end at once."""
+        try:
+            socks.append(make(path))
+        except (Gone, AssertionError, OSError):
+            return
+        if len(socks) > 3000:
+            socks.pop(0).close()
+
+    def flood(self, path, pid, line):
+        many = [request(i, DIAG, "Wait", msg((1, pid)))
+                for i in range(1, 2049, 2)]
+
+        def holder(path):
+            s = control(path)
+            s.send(many[0] if len(held) > 40 else b"".join(many))
+            return s
+
+        def word(path):
+            s = Sock(path)
+            s.send(b"CONN")
+            return s
+
+        held, data, words = [], [], []
+        line.setblocking(False)
+        told = False
+        while True:
+            for _ in range(20):
+                self.refresh(path, held, holder)
+                self.refresh(path, data, data_conn)
+                self.refresh(path, words, word)
+            if not told and len(held) > 1200 and len(data) > 1200:
+                told = line.send(b".") == 1
+            try:
+                line.recv(1)
+                return  # nobody is there any more
+            except BlockingIOError:
+                pass
+
+    def at_full(self):
+        self.line.settimeout(4 * PATIENCE)
+        assert self.line.recv(1) == b".", "the flood broke off"
+
+    def stop(self):
+        self.line.close()
+        assert os.waitpid(self.pid, 0)[1] == 0
+
+
+def greedy(agent):
+    """One process takes all there is; what others have stays, and they get in."""
+    before = Baseline(agent)
+    with control(agent.path) as c:
+        pid = run(c, ["/bin/sleep", "1000"])
+        # Never asked anything, asked once, waits; and data for later.
+        silent, idle, waiting = (control(agent.path) for _ in range(3))
+        idle.ping()
+        waits_for = waiting.start(DIAG, "Wait", msg((1, pid)))
+        kept = [data_conn(agent.path) for _ in range(5)]
+        flooder = Flooder(agent.path, pid)
+        try:
+            flooder.at_full()
+            for _ in range(20 * SOAK):
+                at_once(agent)
+                idle.ping()
+            assert inspect_int(c, "conns/open") <= 1024
+            assert inspect_int(c, "rpc/in_flight") <= 32 << 10
+            assert inspect_int(c, "data/unclaimed") <= 1024
+            silent.ping()
+            for d in kept:
+                mine = run(c, ["/bin/echo", "mine"], stdout=d.id)
+                assert d.rest() == b"mine\n" and wait(c, mine) == 0
+        finally:
+            flooder.stop()
+        c.call(SANDBOX, "Signal", msg((2, pid), (3, 15)))
+        answer = waiting.frame()
+        assert answer[4:8] == struct.pack(">I", waits_for)
+        assert get(answer_of(answer), 2) == 15
+        close([silent, idle, waiting] + kept)
+    before.check()
+
+
+def unclaimed(agent):
+    """For an agent with --unclaimed: who is not called in time ends."""
+    before = Baseline(agent)
+    with control(agent.path) as c:
+        with data_conn(agent.path) as called:
+            pid = run(c, ["/bin/cat"], stdin=called.id)
+            late = [data_conn(agent.path) for _ in range(20)]
+            for d in late:
+                assert d.rest() == b""
+            assert inspect_int(c, "data/unclaimed") == 0
+            assert "invalid connection id" in c.refused(
+                DIAG, "Kmsg", msg((2, late[0].id)))[1]
+            # One that was called in time goes on.
+            called.send(b"x")
+            called.half_close()
+            assert wait(c, pid) == 0
+        close(late)
+    before.check()
+
+
+def last_descriptor(agent):
+    """A restart that has one descriptor left says what it is missing."""
+    before = Baseline(agent)
+    with control(agent.path) as c:
+        c.ping()
+        used = {int(n) for n in os.listdir(f"/proc/{agent.pid}/fd")}
+        free = [n for n in range(max(used) + 3) if n not in used]
+        old = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+        for left, word in ((0, "saved state"), (1, "watch the process")):
+            resource.prlimit(agent.pid, resource.RLIMIT_NOFILE,
+                             (free[left], old[1]))
+            try:
+                text = c.refused(DIAG, "Restart")[1]
+            finally:
+                resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, old)
+            assert word in text and "open files" in text, text
+        c.ping()
+        c.call(DIAG, "Restart")
+        c.ping()
+    before.check()
+
+
 # ---- slow ones ----------------------------------------------------------
 
 def slow_answers(agent):
@@ -862,8 +1007,8 @@ def restart(agent):
 CASES = {f.__name__: f for f in (
     truncation, lengths, four_gib, wrong_types, first_bytes, http2, nesting,
     tiny_frames, guessing, half_open, descriptors, passed_descriptors,
-    slow_answers, slow_output, waits, many_execs, records, killed_clients,
-    goes_on, ports, restart)}
+    greedy, unclaimed, last_descriptor, slow_answers, slow_output, waits,
+    many_execs, records, killed_clients, goes_on, ports, restart)}
 
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

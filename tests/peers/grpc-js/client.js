@@ -5,7 +5,7 @@
 const assert = require('assert');
 const grpc = require('@grpc/grpc-js');
 const { MIB, FAIL_TEXT, PATH_LEN, number, readNumber, unknown, readConn,
-	service, options } = require('./wire.js');
+	numberOf, service, options } = require('./wire.js');
 
 const [socket, scene, count] = process.argv.slice(2);
 const Client = grpc.makeGenericClientConstructor(service, 'test.Grpc');
@@ -159,6 +159,20 @@ const scenes = {
 		meta.set('x-data-bin', Buffer.from([0, 1, 254, 255]));
 		const answer = await call('Unary', number(7), { meta });
 		assert.equal(readNumber(answer), 7);
+	},
+	// Every rest of base64; several values are one field, or several.
+	async binary() {
+		const bytes = Buffer.from(Array.from({ length: 256 },
+						     (_, i) => 255 - i));
+		for (let len = 1; len <= 256; len += len < 8 ? 1 : 31) {
+			const meta = new grpc.Metadata();
+			const data = bytes.subarray(0, len);
+			meta.add('x-data-bin', data);
+			meta.add('x-data-bin', Buffer.from('another'));
+			meta.set('x-text', 'some text');
+			assert.equal(readNumber(await call('Bin', none, { meta })),
+				     numberOf(data));
+		}
 	},
 	async goaway() {
 		await unary();

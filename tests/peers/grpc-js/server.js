@@ -3,14 +3,16 @@
 'use strict';
 
 const grpc = require('@grpc/grpc-js');
-const { FAIL_TEXT, number, readNumber, unknown, fileMessage, service,
-	options } = require('./wire.js');
+const { FAIL_TEXT, number, readNumber, unknown, fileMessage, numberOf,
+	service, options } = require('./wire.js');
 
 const { status } = grpc;
 const none = Buffer.alloc(0);
-const server = new grpc.Server(options);
+const address = `unix:${process.argv[2]}`;
+let server;
 let ended = 0;
 let waiting = null;
+let slow = null;
 
 function hangEnded() {
 	if (!waiting) {
@@ -29,7 +31,18 @@ async function stream(call) {
 			await new Promise((go) => call.once('drain', go));
 }
 
-server.addService(service, {
+function serve(ready) {
+	server = new grpc.Server(options);
+	server.addService(service, methods);
+	server.bindAsync(address, grpc.ServerCredentials.createInsecure(),
+			 (err) => {
+		if (err)
+			throw err;
+		ready();
+	});
+}
+
+const methods = {
 	Unary: (call, done) => done(null, number(readNumber(call.request))),
 	Empty: (call, done) => done(null, none),
 	Fail: (call, done) =>
@@ -46,6 +59,8 @@ server.addService(service, {
 	Big: (call, done) => done(null, unknown(readNumber(call.request))),
 	Meta: (call, done) =>
 		done(null, number(Number(call.metadata.get('x-number')[0]))),
+	Bin: (call, done) =>
+		done(null, number(numberOf(call.metadata.get('x-data-bin')[0]))),
 	Stream: async (call) => {
 		await stream(call);
 		call.end();
@@ -57,16 +72,24 @@ server.addService(service, {
 	// The answer goes first: what is in flight is finished.
 	Drain: (call, done) => {
 		done(null, none);
-		server.drain(`unix:${process.argv[2]}`, 5000);
+		server.drain(address, 5000);
+	},
+	// What is in flight is finished; the path is free at once.
+	Restart: (call, done) => {
+		server.tryShutdown(() => {});
+		serve(() => done(null, none));
+	},
+	Slow: (call, done) => {
+		slow = () => done(null, number(readNumber(call.request)));
+	},
+	Go: (call, done) => {
+		slow();
+		done(null, none);
 	},
 	Quit: (call, done) => {
 		done(null, none);
 		server.tryShutdown(() => process.exit(0));
 	},
-});
-server.bindAsync(`unix:${process.argv[2]}`,
-		 grpc.ServerCredentials.createInsecure(), (err) => {
-	if (err)
-		throw err;
-	console.log('ready');
-});
+};
+
+serve(() => console.log('ready'));

@@ -50,6 +50,11 @@ function fileMessage(i) {
 			      varint(PATH_LEN), Buffer.alloc(PATH_LEN, 'x')]);
 }
 
+// A number made of bytes: the sum of each times its place, from 1.
+function numberOf(data) {
+	return data.reduce((sum, byte, i) => sum + byte * (i + 1), 0);
+}
+
 const readConn = (data) => readNumber(data, 0x10);
 
 function methods(names, streams) {
@@ -69,7 +74,7 @@ function methods(names, streams) {
 
 const service = methods(
 	['Unary', 'Empty', 'Fail', 'Hang', 'WaitCancel', 'WaitStall', 'Big',
-	 'Meta', 'Quit', 'Drain', 'Nothing'],
+	 'Meta', 'Bin', 'Quit', 'Drain', 'Restart', 'Slow', 'Go', 'Nothing'],
 	['Stream', 'StreamFail']);
 const options = {
 	'grpc.max_send_message_length': 8 * MIB,
@@ -77,4 +82,4 @@ const options = {
 };
 
 module.exports = { MIB, FAIL_TEXT, PATH_LEN, number, readNumber, unknown,
-		   fileMessage, readConn, service, options };
+		   fileMessage, readConn, numberOf, service, options };

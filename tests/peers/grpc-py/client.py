@@ -7,7 +7,7 @@ import time
 
 import grpc
 
-from wire import (FAIL_TEXT, PATH_LEN, SERVICE, number, read_conn,
+from wire import (FAIL_TEXT, PATH_LEN, SERVICE, number, number_of, read_conn,
                   read_number, unknown)
 
 MIB = 1 << 20
@@ -155,6 +155,15 @@ def metadata():
     assert read_number(data) == 7
 
 
+def binary():
+    data = bytes(range(255, -1, -1))
+    for n in list(range(1, 8)) + list(range(8, 257, 31)):
+        answer = call("Bin", metadata=[
+            ("x-data-bin", data[:n]), ("x-data-bin", b"another"),
+            ("x-text", "some text")])
+        assert read_number(answer) == number_of(data[:n])
+
+
 def headers():
     """More header fields than are taken end the call, not the connection."""
     e = failure("Unary", number(7), metadata=[("x-long", "y" * 20000)])
@@ -198,7 +207,7 @@ def quit():
 
 SCENES = {f.__name__: f for f in (
     unary, empty, fail, malformed, compressed, deadline, cancel, stream,
-    stream_cancel, big, toobig, many, many_big, serial, metadata, headers,
+    stream_cancel, big, toobig, many, many_big, serial, metadata, binary, headers,
     goaway, bench, quit)}
 SCENES["unknown"] = unknown_method
 SCENES[sys.argv[2]]()

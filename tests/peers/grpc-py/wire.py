@@ -46,5 +46,10 @@ def file_message(i):
     return conn + b"\x1a" + varint(PATH_LEN) + b"x" * PATH_LEN
 
 
+def number_of(data):
+    """A number made of bytes: the sum of each times its place, from 1."""
+    return sum(byte * (i + 1) for i, byte in enumerate(data))
+
+
 def read_conn(data):
     return read_number(b"\x08" + data[1:]) if data[0] == 0x10 else 0
