@@ -14,7 +14,6 @@ configure = if [ -e $(1)/build.ninja ]; then \
 		meson setup $(2) $(1); \
 	fi
 sanitize = -Db_sanitize=address,undefined -Db_lundef=false
-sources = $(wildcard src/*/*.[ch] include/davit/*.h fuzz/*.c bench/*.c)
 
 all: deps-build $(B)/build.ninja
 	@ninja -C $(B)
@@ -45,6 +44,7 @@ bench: deps-build+bench all
 	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/start
 	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/stdio
 	@B=$(abspath $(B)) bench/rpc
+	@B=$(abspath $(B)) bench/mesh
 
 # The whole-program test of that name, with more starts than `make test` does.
 soak: deps-build+test all
@@ -67,15 +67,23 @@ fuzz: deps-build+fuzz
 			$$found fuzz/corpus/$$name; \
 	done
 
+# The first three are part of `make test`, too; the rest takes minutes. One that
+# finds something does not keep the others from looking.
 check: deps-build+test+check all
-	tools/check-layers
-	tools/check-size $(B)/davit-agent
-	clang-format --dry-run -Werror $(sources)
-	@$(call configure,$(B)-check,-Dtests=true -Dwerror=true \
-		-Dc_args=-fanalyzer)
-	ninja -C $(B)-check
-	echo $(filter %.c,$(filter-out %_test.c,$(sources))) | \
-		xargs -n 1 -P 2 clang-tidy -p $(B) --quiet
+	@$(call configure,$(B)-check,-Dtests=true -Dwerror=true -Danalyze=true)
+	@$(call configure,$(B),-Dtests=true)
+	@found=; \
+	tools/check-layers || found=1; \
+	tools/check-size $(B)/davit-agent || found=1; \
+	tools/check-format || found=1; \
+	ninja -k 0 -C $(B)-check || found=1; \
+	ninja -C $(B) || found=1; \
+	cd $(B); \
+	sed -n 's/^ *"file": "\(.*\)".*/\1/p' compile_commands.json | \
+		grep -E '/(src|fuzz|bench)/.*[.]c$$' | grep -v _test[.]c | \
+		sort -u | xargs -n 1 -P $$(nproc) clang-tidy -p . --quiet || \
+		found=1; \
+	test -z "$$found"
 
 install: all
 	@$(if $(PREFIX),meson configure --prefix=$(PREFIX) $(B))

@@ -131,7 +131,9 @@ static void flag_wait(const struct floor_opts *o, atomic_int *flag)
 	for (int i = 0; o->spin && i < 2000; i++) {
 		if (atomic_load(flag))
 			return;
+#ifdef __x86_64__
 		__builtin_ia32_pause();
+#endif
 	}
 	while (!atomic_load(flag))
 		syscall(SYS_futex, flag, FUTEX_WAIT, 0, NULL, NULL, 0);

@@ -239,21 +239,6 @@ sanitized()
 	wait $watcher || :
 }
 
-@test "completion of live paths" {
-	run -0 davit complete diag "$sock" inspect bui
-	assert_output build/
-	run -0 davit complete diag "$sock" inspect build/
-	assert_line --partial build/
-	run -0 davit complete diag "$top/none" inspect bui
-	assert_output ''
-	run -0 bash -c "PATH=$top:\$PATH; source <(davit __gen bash)
-		COMP_LINE='davit diag $sock inspect mes' COMP_POINT=200
-		COMP_WORDS=(davit diag $sock inspect mes) COMP_CWORD=4
-		compopt() { :; }
-		_davit; echo \"\${COMPREPLY[@]}\""
-	assert_output mesh/
-}
-
 @test "cat" {
 	run -0 diag cat /proc/sys/kernel/ostype
 	assert_output Linux
@@ -359,6 +344,127 @@ print([p["pid"] for p in json.loads(sys.argv[1]) if p["argv"][0] == "sleep"][0])
 	END
 }
 
+@test "output that stdout does not take is not lost in silence" {
+	local lost='write to stdout: No space left on device'
+
+	for args in ping ps 'inspect build' 'pcap --query' kmsg saved-state \
+		'cat /proc/version' "core $agent" 'pcap -s 1'; do
+		# shellcheck disable=SC2086 # words
+		run -1 refuses_output /dev/full $args
+		assert_output --partial "$lost"
+	done
+	run -125 refuses_output /dev/full exec echo hi
+	assert_output "davit: $lost; output is lost"
+	run -125 refuses_output /dev/full exec --relayed echo hi
+	assert_output "davit: $lost; output is lost"
+	# The command's own failure says more.
+	run -3 refuses_output /dev/full exec sh -c 'echo hi; exit 3'
+	assert_output "davit: $lost; output is lost"
+	run -0 refuses_output /dev/full exec true
+	assert_output ''
+}
+
+# refuses_output FILE ARG...: with stdout there; shows stderr
+refuses_output()
+{
+	local file=$1
+
+	shift
+	diag "$@" 2>&1 >"$file"
+}
+
+@test "a file system that fills up" {
+	need_root
+	unshare -m true 2>/dev/null || skip 'no mount namespaces'
+	mkdir "$top/small"
+	run unshare -m sh -c '
+		mount -t tmpfs -o size=64k tmpfs "$1" || exit 77
+		head -c 200000 /dev/zero >"$1/../big"
+		"$2" diag "$3" cat "$1/../big" >"$1/file"
+		echo "status $?"
+		"$2" diag "$3" exec --relayed cat "$1/../big" >"$1/file"
+		echo "status $?"' sh "$top/small" "$top/davit" "$sock"
+	[ "$status" != 77 ] || skip 'cannot mount a tmpfs'
+	assert_line --index 0 --partial 'big: write to stdout: No space left'
+	assert_line --index 1 'status 1'
+	assert_line --index 2 --partial 'No space left on device; output is lost'
+	# cat may have noticed that nobody takes it.
+	assert_line --index 3 --regexp '^status (125|141)$'
+	rm "$top/big"
+}
+
+# Ends like every other filter, and as soon as its reader is gone.
+@test "a reader that has had enough" {
+	for args in 'kmsg' 'kmsg -f' 'inspect -w50ms rpc' \
+		'cat /dev/zero' "core $agent" pcap; do
+		# shellcheck disable=SC2086 # words
+		run ended_by_reader $args
+		assert_output 141
+	done
+	run ended_by_reader exec seq 10000000
+	assert_output 141
+	run bash -c '{ "$1" diag "$2" inspect -w1h rpc; echo "$?" >&2; } | true' \
+		bash "$top/davit" "$sock"
+	assert_output 141
+	# Who ignores SIGPIPE is told.
+	run bash -c 'trap "" PIPE
+		{ "$1" diag "$2" inspect host; echo "$?" >&2; } | true' \
+		bash "$top/davit" "$sock"
+	assert_output $'davit: write to stdout: Broken pipe\n1'
+}
+
+ended_by_reader()
+{
+	{
+		timeout -s KILL 60 "$top/davit" diag "$sock" "$@"
+		echo $? >&2
+	} | head -c 1 >/dev/null
+}
+
+@test "a closed stdout" {
+	for args in ping 'cat /proc/version' "core $agent" pcap; do
+		# shellcheck disable=SC2086 # words
+		run -1 closed $args
+		assert_output --partial 'write to stdout: Bad file descriptor'
+	done
+	run -0 closed exec echo hi
+	assert_output ''
+}
+
+closed()
+{
+	diag "$@" 2>&1 >&-
+}
+
+@test "what the guest says does not talk to a terminal" {
+	run -127 --separate-stderr diag exec $'a\xc2\x9b31m\xff\x1b[31m'
+	[[ $stderr == *'exec a?31m'* && $stderr != *[$'\x1b\x9b\xff']* ]]
+	start_reader_of_names
+	run -0 diag ps
+	[[ $output == *'a?31mb?c'* && $output != *$'\x1b'* ]] ||
+		fail "$output"
+	kill %1
+}
+
+start_reader_of_names()
+{
+	"$top/davit" diag "$sock" exec sh -c 'sleep 1000' $'a\xc2\x9b31mb\xffc' \
+		>/dev/null 2>&1 3>&- &
+	until_true sh -c "'$top/davit' diag '$sock' ps | grep -aq sleep"
+}
+
+@test "colors are for terminals that want them" {
+	local kmsg="'$top/davit' diag '$sock' kmsg"
+
+	[ -n "$(diag kmsg)" ] || skip 'the kernel has nothing to say'
+	run -0 env TERM=xterm script -qec "$kmsg" /dev/null
+	assert_output --partial $'\x1b['
+	run -0 env TERM=dumb script -qec "$kmsg" /dev/null
+	refute_output --partial $'\x1b['
+	run -0 env TERM=xterm NO_COLOR=1 script -qec "$kmsg" /dev/null
+	refute_output --partial $'\x1b['
+}
+
 @test "pcap: one file, every interface, stopped by time and by a signal" {
 	run diag pcap --query
 	[ "$status" = 0 ] || skip "no capture here: $output"
@@ -416,4 +522,42 @@ print([p["pid"] for p in json.loads(sys.argv[1]) if p["argv"][0] == "sleep"][0])
 @test "start without a workload that waits is refused" {
 	run -1 diag start
 	assert_output --partial davit:
+}
+
+# Records of a log in JSON: each comes once, in order, and none is missing.
+whole_log()
+{
+	"$PYTHON" - "$1" <<-'END'
+	import json, sys
+	seqs = [json.loads(line)["seq"] for line in open(sys.argv[1])]
+	assert seqs == list(range(seqs[0], seqs[0] + len(seqs))), seqs
+	END
+}
+
+@test "kmsg --reconnect goes on after its last record when the agent restarts" {
+	[ -r /dev/kmsg ] && head -c 0 /dev/kmsg || skip 'no kernel log here'
+	[ -w /dev/kmsg ] || skip 'the kernel log takes no records from us'
+	mark=davit-test-$$-$RANDOM
+	echo "$mark one" >/dev/kmsg
+	"$top/davit" diag "$sock" kmsg -f --reconnect --json >"$top/out" \
+		2>"$top/err" 3>&- &
+	client=$!
+	until_true grep -q "$mark one" "$top/out"
+	run -0 diag restart
+	echo "$mark two" >/dev/kmsg
+	until_true grep -q "$mark two" "$top/out"
+	grep -q 'waiting for the guest' "$top/err"
+	# Also when it is another agent, which has seen nothing of this.
+	kill -KILL "$agent"
+	wait "$agent" || :
+	echo "$mark three" >/dev/kmsg
+	"$AGENT" --listen "$sock" >>"$top/agent.log" 2>&1 3>&- &
+	agent=$!
+	until_true grep -q "$mark three" "$top/out"
+	for word in one two three; do
+		assert_equal "$(grep -c "$mark $word" "$top/out")" 1
+	done
+	kill "$client"
+	wait "$client" || :
+	whole_log "$top/out"
 }

@@ -66,11 +66,14 @@ davit_leaks()
 	return $bad
 }
 
-# What is in RUNDIR, but the empty directories that roots are built on.
+# What is in RUNDIR, but the empty directories that roots are built on, and the
+# file of the slots when no slot is in use.
 davit_rundir_left()
 {
 	find "$top/run" -mindepth 1 ! -path "$top/run/mnt" \
+		! -path "$top/run/slots" \
 		! \( -path "$top/run/mnt/*" -type d -empty \)
+	[ ! -e "$top/run/slots" ] || tr -d '\0' <"$top/run/slots"
 }
 
 # Processes that carry the mark, but bats itself and what this shell is.

@@ -101,6 +101,19 @@ who_runs()
 	refused 125 'no/such' run --pidfile /no/such/dir/pid -- sleep 100
 }
 
+@test "a pidfile is a file, and nothing else is replaced" {
+	mkfifo fifo
+	mkdir dir
+	ln -s /dev/null link
+	for path in /dev/null fifo dir link; do
+		refused 125 'is not a regular file' run --pidfile $path -- true
+	done
+	[ -c /dev/null ] && [ -p fifo ] && [ -L link ]
+	echo old >pid
+	sandbox --pidfile pid -- true
+	[ ! -e pid ]
+}
+
 @test "--timing names steps, with times that go up" {
 	run --separate-stderr -0 davit run --timing -- echo out
 	assert_equal "$output" out

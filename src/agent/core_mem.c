@@ -421,7 +421,7 @@ void dv_core_mem_free(struct dv_core_mem *m)
 /* A block of which only some pages exist. */
 static int read_sparse(struct dv_core_mem *m, uint64_t addr, size_t len)
 {
-	uint64_t entries[DV_CORE_BLOCK / 4096];
+	uint64_t entries[DV_CORE_BLOCK / 4096] = { 0 };
 	size_t page = (size_t)page_size(), n = len / page;
 	int r = 0;
 

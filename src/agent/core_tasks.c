@@ -153,10 +153,8 @@ static void wait_stopped(struct dv_core_tasks *ts, uint64_t until_ns)
 
 		if (tid > 0)
 			note(ts, tid, status);
-		else if (tid < 0 && errno != EINTR)
-			return; /* no tracee is left */
-		else if (!wait_child(until_ns))
-			return;
+		else if ((tid < 0 && errno != EINTR) || !wait_child(until_ns))
+			return; /* no tracee is left, or no time */
 	}
 }
 

@@ -92,11 +92,14 @@ static void flow_done(void *arg, uint64_t bytes, const struct dv_err *err)
 {
 	struct dv_flow *f = arg;
 	struct dv_flow_cb cb = f->cb;
+	struct dv_err copy = DV_ERR_INIT;
 
+	if (err)
+		copy = *err; /* it may be inside of what is freed */
 	if (f->started.loop)
 		tell_started(f);
 	flow_free(f);
-	cb.done(cb.arg, bytes, err);
+	cb.done(cb.arg, bytes, err ? &copy : NULL);
 }
 
 static int no_memory(int out, struct dv_err *err)

@@ -20,6 +20,12 @@
 #include "base/def.h"
 #include "base/fmt.h"
 
+/* Here they are no macros of an analyzer. */
+#undef dv_err_sys
+#undef dv_err_set
+#undef dv_err_wrap
+#undef dv_err_step
+
 static_assert(sizeof(struct dv_err) == 512, "it is copied to wires as it is");
 
 static const char *const code_names[] = {

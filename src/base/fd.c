@@ -45,6 +45,13 @@ int dv_fd_cloexec(int fd, bool on)
 	return change_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
 }
 
+int dv_fd_is_cloexec(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags < 0 ? -errno : (flags & FD_CLOEXEC) != 0;
+}
+
 int dv_fd_nonblock(int fd, bool on)
 {
 	return change_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
@@ -85,6 +92,16 @@ ssize_t dv_write(int fd, const void *buf, size_t len)
 
 	do
 		n = write(fd, buf, len);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+ssize_t dv_send(int fd, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = send(fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }

@@ -27,6 +27,8 @@ static inline int dv_take_fd(int *fd)
 }
 
 int dv_fd_cloexec(int fd, bool on);
+/* 1 or 0; -EBADF. */
+int dv_fd_is_cloexec(int fd);
 int dv_fd_nonblock(int fd, bool on);
 /* A close-on-exec duplicate with a number of at least @min; -errno. */
 int dv_fd_dup(int fd, int min);
@@ -40,6 +42,8 @@ void dv_pipe_widen(int fd, int size);
 /* EINTR is retried in all of these. They return bytes or -errno. */
 ssize_t dv_read(int fd, void *buf, size_t len);        /* once; 0 = end */
 ssize_t dv_write(int fd, const void *buf, size_t len); /* once */
+/* Once, into a socket, which may be a blocking one: never waits, no SIGPIPE. */
+ssize_t dv_send(int fd, const void *buf, size_t len);
 ssize_t dv_read_full(int fd, void *buf, size_t len); /* less only at the end */
 int dv_write_full(int fd, const void *buf, size_t len); /* blocking fd; 0 */
 

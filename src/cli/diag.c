@@ -148,11 +148,13 @@ struct sub {
 	int min, max; /* words; -1: any number */
 };
 
-#define SUB(verb_name, function, words, lo, hi, table, status, text, more) \
-	{ { .name = verb_name, .args = words, .summary = text, .prose = more, \
+/* At the end stands the prose, and after it what only this verb has. */
+#define SUB(verb_name, function, words, lo, hi, table, status, text, ...) \
+	{ { .name = verb_name, .args = words, .summary = text, \
 	    .opts = table, .n_opts = DV_ARRAY_LEN(table), \
 	    .usage_status = status, .before = "diag TARGET ", \
-	    .command = (status) == 125 || (hi) < 0 }, function, lo, hi }
+	    .command = (status) == 125 || (hi) < 0, \
+	    .prose = __VA_ARGS__ }, function, lo, hi }
 
 static const struct sub subs[] = {
 	SUB("ping", diag_ping, "[-t DUR]", 0, 0, order_opts, 2,
@@ -175,7 +177,8 @@ static const struct sub subs[] = {
 	SUB("inspect", diag_inspect, "[OPTIONS] [PATH]", 0, 1, inspect_opts, 2,
 	    "show the tree of live state",
 	    "Show the state of the agent and its guest, as a tree, from PATH "
-	    "on. Paths are completed by the shell: they are asked for, live."),
+	    "on. Paths are completed by the shell: they are asked for, live.",
+	    .complete = DV_COMPLETE_TREE),
 	SUB("start", diag_start, "[-e KEY=VALUE] [ARG...]", 0, -1, start_opts, 2,
 	    "let go of a workload that waits",
 	    "Start the workload of a guest that was told to wait for it."),
@@ -196,7 +199,8 @@ static const struct sub subs[] = {
 	    "capture packets of all interfaces, as pcapng",
 	    "Capture what goes over the guest's interfaces, into FILE or "
 	    "stdout, until ^C or the end of SECONDS. What is on its way then "
-	    "is still written."),
+	    "is still written.",
+	    .complete = DV_COMPLETE_FILE),
 	SUB("restart", diag_restart, "[-t DUR]", 0, 0, order_opts, 2,
 	    "start the agent anew; what runs goes on",
 	    "The agent executes itself anew, and keeps every process, stream "
@@ -364,9 +368,21 @@ int diag_find_pid(struct diag_cmd *cmd, int32_t *pidp)
 
 int diag_print(struct diag_cmd *cmd, const char *data, size_t len)
 {
-	int r = dv_write_full(STDOUT_FILENO, data, len);
+	return dv_stdout(data, len, &cmd->err);
+}
 
-	return r < 0 ? diag_fail(cmd, -r, "write to stdout") : 0;
+static void on_no_reader(struct dv_src *src, uint32_t events DV_UNUSED)
+{
+	dv_src_del(src); /* when it does not end us, the next line fails */
+	dv_stdout_failed(EPIPE, NULL);
+}
+
+void diag_end_with_reader(struct diag_cmd *cmd)
+{
+	/* Not for files, and without it nothing is wrong: no error. */
+	if (!cmd->stdout_src.loop)
+		dv_src_add(cmd->loop, &cmd->stdout_src, STDOUT_FILENO, 0,
+			   on_no_reader);
 }
 
 int diag_not_to_terminal(struct diag_cmd *cmd)
@@ -383,20 +399,24 @@ static void on_copied(struct dv_relay *relay DV_UNUSED)
 {
 }
 
-int diag_copy(struct diag_cmd *cmd, int fd, int to)
+int diag_copy(struct diag_cmd *cmd, int fd)
 {
 	struct dv_relay relay = DV_RELAY_INIT;
 	int r = dv_end_of_sandbox(&relay.from, fd);
 
 	if (r == 0)
-		r = dv_end_of_caller(&relay.to, to, true);
+		r = dv_end_of_caller(&relay.to, STDOUT_FILENO, true);
 	relay.done = on_copied;
 	if (r == 0)
 		r = dv_relay_start(&relay, cmd->loop);
 	while (r >= 0 && dv_relay_active(&relay))
 		r = dv_loop_dispatch(cmd->loop, -1);
 	dv_relay_close(&relay);
-	return r < 0 ? diag_fail(cmd, -r, "copy") : 0;
+	if (dv_inherited.no_stdout)
+		relay.sys = EBADF; /* where it went is not stdout */
+	if (r < 0)
+		return diag_fail(cmd, -r, "copy");
+	return relay.sys ? dv_stdout_failed(relay.sys, &cmd->err) : 0;
 }
 
 /* ---- the command line -------------------------------------------------- */
@@ -459,6 +479,7 @@ static int open_and_run(const struct sub *sub, struct diag_cmd *cmd)
 		return r;
 	cmd->loop = dv_diag_loop(cmd->diag);
 	r = sub->fn(cmd);
+	dv_src_del(&cmd->stdout_src);
 	cmd->diag = dv_diag_free(cmd->diag);
 	return r;
 }
@@ -482,12 +503,13 @@ static int run_sub(const struct sub *sub, const char *target, int argc,
 				.watch_ms = 1000,
 				.levels = DV_DIAG_DEPTH_ALL,
 				.snaplen = 65535,
+				.stdout_src = DV_SRC_INIT,
 				.err = DV_ERR_INIT };
 	int rest = 1;
 	int r = dv_opts_parse(&sub->verb, argc, argv, &cmd, &rest, &cmd.err);
 
 	if (r == DV_OPTS_HELP)
-		return dv_help_verb(&sub->verb) < 0;
+		return dv_help_verb(&sub->verb);
 	if (r == 0) {
 		cmd.argc = argc - rest;
 		cmd.argv = argv + rest;
@@ -506,14 +528,14 @@ int dv_diag_main(const struct dv_verb *verb, int argc, char **argv)
 	int rest = 1, r = dv_opts_parse(verb, argc, argv, NULL, &rest, &err);
 
 	if (r == DV_OPTS_HELP)
-		return dv_help_verb(verb) < 0;
+		return dv_help_verb(verb);
 	if (r == 0 && rest >= argc)
 		r = wrong(&err, "no target given", "",
 			  "davit diag unix:PATH|vsock:CID VERB ...");
 	/* "davit diag exec --help": nobody needs a target for that. */
 	if (r == 0 && rest + 2 == argc && !strcmp(argv[rest + 1], "--help") &&
 	    (sub = find(argv[rest])))
-		return dv_help_verb(&sub->verb) < 0;
+		return dv_help_verb(&sub->verb);
 	if (r == 0 && rest + 1 >= argc)
 		r = wrong(&err, "no verb given", "",
 			  "davit diag --help lists them");
@@ -523,14 +545,4 @@ int dv_diag_main(const struct dv_verb *verb, int argc, char **argv)
 	if (!sub)
 		return no_such_verb(argv[rest + 1]);
 	return run_sub(sub, argv[rest], argc - rest - 1, argv + rest + 1);
-}
-
-/* davit complete diag TARGET inspect WORD */
-int dv_complete_main(const struct dv_verb *verb DV_UNUSED, int argc,
-		     char **argv)
-{
-	if (argc == 5 && !strcmp(argv[1], "diag") &&
-	    !strcmp(argv[3], "inspect"))
-		diag_complete_inspect(argv[2], argv[4]);
-	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <davit/diag.h>
 
+#include "base/buf.h"
 #include "cli/opts.h"
 #include "cli/relay.h"
 
@@ -28,7 +29,8 @@ struct diag_cmd {
 	/* Options. Texts are borrowed from argv. */
 	bool json, follow, reconnect, query, stop, tty, no_tty, nothing;
 	bool group, all, clear_env, quiet, watch, relayed;
-	bool usage; /* err is about the command line */
+	bool usage;               /* err is about the command line */
+	struct dv_src stdout_src; /* of diag_end_with_reader() */
 	const char *name, *update, *workdir, *user, *signal, *seconds;
 	int timeout_ms; /* -1: not given */
 	int watch_ms;
@@ -56,12 +58,18 @@ int diag_find_pid(struct diag_cmd *cmd, int32_t *pidp);
 int diag_print(struct diag_cmd *cmd, const char *data, size_t len);
 /* -EINVAL with cmd->err when stdout is a terminal. */
 int diag_not_to_terminal(struct diag_cmd *cmd);
-/* Bytes of @fd (consumed) to @to (borrowed), to the end; runs the loop. */
-int diag_copy(struct diag_cmd *cmd, int fd, int to);
+/*
+ * From now on, end as SIGPIPE ends when nobody reads stdout any more, and not
+ * only with the next line. For what prints and then waits for long.
+ */
+void diag_end_with_reader(struct diag_cmd *cmd);
+/* Bytes of @fd (consumed) to stdout, to the end; runs the loop. */
+int diag_copy(struct diag_cmd *cmd, int fd);
 /* Wrong usage, found by a verb: exit status 2 (125). Returns -EINVAL. */
 int diag_usage(struct diag_cmd *cmd, const char *fmt, ...) DV_PRINTF(2, 3);
 /* A failure of our own. Returns -sys. */
 int diag_fail(struct diag_cmd *cmd, int sys, const char *what);
 
-/* Candidates for the last of @words, one a line. Never fails. */
-void diag_complete_inspect(const char *target, const char *typed);
+/* Append what @typed, a path of the tree, may become, one a line. */
+void diag_complete_inspect(const char *target, const char *typed,
+			   struct dv_buf *out);

@@ -13,7 +13,7 @@ int diag_core(struct diag_cmd *cmd)
 {
 	struct dv_diag_how how = diag_how(cmd);
 	struct dv_diag_stream *stream = NULL;
-	int32_t pid;
+	int32_t pid = 0;
 	int r = diag_not_to_terminal(cmd);
 
 	if (r == 0)
@@ -22,7 +22,7 @@ int diag_core(struct diag_cmd *cmd)
 		r = dv_diag_core(cmd->diag, pid, &stream, &how, &cmd->err);
 	if (r < 0)
 		return r;
-	r = diag_copy(cmd, dv_diag_stream_take_fd(stream), STDOUT_FILENO);
+	r = diag_copy(cmd, dv_diag_stream_take_fd(stream));
 	if (r == 0)
 		r = dv_diag_stream_end(stream, &how, &cmd->err);
 	dv_diag_stream_free(stream);

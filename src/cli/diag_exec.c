@@ -272,7 +272,7 @@ static void session_close(struct session *s)
 static int parse_user(struct diag_cmd *cmd, struct dv_diag_exec *e)
 {
 	const char *colon = strchr(cmd->user, ':');
-	uint64_t uid, gid;
+	uint64_t uid = 0, gid = 0;
 	char text[16];
 	size_t len = colon ? (size_t)(colon - cmd->user) : strlen(cmd->user);
 	int r = -EINVAL;
@@ -361,7 +361,14 @@ static int start(struct session *s)
 	return r;
 }
 
-static int status_of(struct session *s)
+static bool lost_output(const struct session *s)
+{
+	bool out = dv_report_lost("stdout", s->relay[1].sys);
+
+	return dv_report_lost("stderr", s->relay[2].sys) || out;
+}
+
+static int status_of(struct session *s, bool lost)
 {
 	char id[16];
 
@@ -381,7 +388,7 @@ static int status_of(struct session *s)
 		dv_fmt(id, sizeof(id), "%d", dv_diag_proc_pid(s->proc));
 		dv_report_exit(STDERR_FILENO, &s->exit, id);
 	}
-	return s->exit.code;
+	return !s->exit.code && lost ? 125 : s->exit.code;
 }
 
 static int run(struct session *s)
@@ -412,7 +419,7 @@ static int run(struct session *s)
 	/* The terminal is whole again before anything is printed. */
 	dv_term_close();
 	if (r == 0)
-		status = status_of(s);
+		status = status_of(s, lost_output(s));
 	session_close(s);
 	return status;
 }

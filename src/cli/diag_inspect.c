@@ -129,6 +129,7 @@ static int watch(struct diag_cmd *cmd, const char *path)
 	struct dv_node *before = NULL, *node = NULL;
 	int r;
 
+	diag_end_with_reader(cmd);
 	for (;;) {
 		r = fetch(cmd, path, cmd->levels, &node);
 		now = dv_now_ns();
@@ -168,9 +169,9 @@ static void put_candidate(void *arg, const char *candidate)
 	dv_buf_putf(arg, "%s\n", candidate);
 }
 
-void diag_complete_inspect(const char *target, const char *typed)
+void diag_complete_inspect(const char *target, const char *typed,
+			   struct dv_buf *out)
 {
-	dv_autobuf out = DV_BUF_INIT(1 << 20);
 	struct diag_cmd cmd = { .timeout_ms = COMPLETE_MS / 2,
 				.err = DV_ERR_INIT };
 	size_t len = dv_node_typed_parent(typed);
@@ -180,10 +181,8 @@ void diag_complete_inspect(const char *target, const char *typed)
 	/* A shell waits for us: half a second to connect, half to ask. */
 	if (!path || dv_diag_open(&cmd.diag, target, NULL) < 0)
 		return;
-	if (fetch(&cmd, path, 0, &node) == 0 &&
-	    dv_node_complete(typed, node, put_candidate, &out) > 0 &&
-	    dv_buf_status(&out) == 0)
-		dv_write_full(STDOUT_FILENO, out.data, out.len);
+	if (fetch(&cmd, path, 0, &node) == 0)
+		dv_node_complete(typed, node, put_candidate, out);
 	dv_node_free(node);
 	dv_diag_free(cmd.diag);
 }

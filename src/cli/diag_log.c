@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -40,7 +41,7 @@ int diag_cat(struct diag_cmd *cmd)
 
 	if (r < 0)
 		return r;
-	r = diag_copy(cmd, dv_diag_stream_take_fd(stream), STDOUT_FILENO);
+	r = diag_copy(cmd, dv_diag_stream_take_fd(stream));
 	if (r == 0)
 		r = ended(cmd, stream);
 	dv_diag_stream_free(stream);
@@ -61,12 +62,9 @@ struct log {
 
 static enum dv_kmsg_form pick_form(const struct diag_cmd *cmd)
 {
-	const char *no = getenv("NO_COLOR");
-
 	if (cmd->json)
 		return DV_KMSG_JSON;
-	return isatty(STDOUT_FILENO) && !(no && *no) ? DV_KMSG_COLOUR
-						     : DV_KMSG_PLAIN;
+	return dv_colors(STDOUT_FILENO) ? DV_KMSG_COLOUR : DV_KMSG_PLAIN;
 }
 
 static int print(struct log *log, const struct dv_kmsg *rec)
@@ -80,6 +78,37 @@ static int print(struct log *log, const struct dv_kmsg *rec)
 	return diag_print(log->cmd, log->line, (size_t)n + 1);
 }
 
+static void on_readable(struct dv_src *src, uint32_t events DV_UNUSED)
+{
+	dv_src_del(src);
+}
+
+/* On the loop, where our own reader is watched, too. */
+static int wait_readable(struct diag_cmd *cmd, int fd)
+{
+	struct dv_src src = DV_SRC_INIT;
+	int r = dv_src_add(cmd->loop, &src, fd, EPOLLIN, on_readable);
+
+	while (r >= 0 && src.loop)
+		r = dv_loop_dispatch(cmd->loop, -1);
+	dv_src_del(&src);
+	return r < 0 ? diag_fail(cmd, -r, "wait for a record") : 0;
+}
+
+/* The next record, as long as it takes. 0, DV_EOF or -errno. */
+static int next(struct diag_cmd *cmd, struct dv_diag_stream *stream,
+		const struct dv_kmsg **recp)
+{
+	int r;
+
+	while ((r = dv_diag_kmsg_next(stream, 0, recp, &cmd->err)) == DV_MORE) {
+		r = wait_readable(cmd, dv_diag_stream_fd(stream));
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
 /* To the end of a stream. Returns 0, or -errno when it broke off. */
 static int follow(struct log *log, struct dv_diag_stream *stream)
 {
@@ -87,7 +116,7 @@ static int follow(struct log *log, struct dv_diag_stream *stream)
 	const struct dv_kmsg *rec;
 	int r, p;
 
-	while ((r = dv_diag_kmsg_next(stream, -1, &rec, &cmd->err)) == 0) {
+	while ((r = next(cmd, stream, &rec)) == 0) {
 		p = print(log, rec);
 		if (p < 0)
 			return p;
@@ -157,6 +186,7 @@ int diag_kmsg(struct diag_cmd *cmd)
 	if (!log.line)
 		return diag_fail(cmd, ENOMEM, "kmsg");
 	cmd->follow |= cmd->reconnect;
+	diag_end_with_reader(cmd);
 	r = one_connection(&log);
 	while (cmd->reconnect && lost(cmd, r)) {
 		dv_note("lost the connection; waiting for the guest");

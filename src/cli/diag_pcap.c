@@ -85,8 +85,18 @@ static void on_time(struct dv_timer *timer)
 static void on_signal(struct dv_signals *signals, int signo,
 		      bool terminal DV_UNUSED)
 {
-	if (signo != SIGWINCH && signo != SIGCONT && signo != SIGTSTP)
+	if (signo == SIGTSTP)
+		kill(getpid(), SIGSTOP);
+	else if (signo != SIGWINCH && signo != SIGCONT)
 		stop(dv_container_of(signals, struct pcap, signals));
+}
+
+/* Packets that nobody will read need not be captured. */
+static void on_relayed(struct dv_relay *relay)
+{
+	struct pcap *p = dv_container_of(relay, struct pcap, relay);
+
+	p->gave_up |= relay->sys != 0;
 }
 
 /* Where the file goes: a relay from @from (consumed) to it. */
@@ -94,6 +104,7 @@ static int open_relay(struct pcap *p, int from, int to)
 {
 	int r = dv_end_of_sandbox(&p->relay.from, from);
 
+	p->relay.done = on_relayed;
 	if (r == 0)
 		r = dv_end_of_caller(&p->relay.to, to, true);
 	if (r == 0)
@@ -173,6 +184,11 @@ static int capture(struct diag_cmd *cmd, int to)
 		diag_fail(cmd, -r, "capture");
 	if (r >= 0)
 		r = p.r;
+	/* That the capture could not go on then only follows from it. */
+	if (p.relay.sys)
+		r = to == STDOUT_FILENO
+			    ? dv_stdout_failed(p.relay.sys, &cmd->err)
+			    : diag_fail(cmd, p.relay.sys, cmd->argv[0]);
 	if (r == 0)
 		dv_note_dim(
 			"%llu bytes",
@@ -229,6 +245,7 @@ int diag_pcap(struct diag_cmd *cmd)
 					  path);
 		return capture(cmd, file);
 	}
-	r = diag_not_to_terminal(cmd);
+	r = dv_inherited.no_stdout ? dv_stdout_failed(EBADF, &cmd->err)
+				   : diag_not_to_terminal(cmd);
 	return r < 0 ? r : capture(cmd, STDOUT_FILENO);
 }

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "cli/diag.h"
+#include "cli/report.h"
 
 enum { TABLE_MAX = 64 << 20 };
 
@@ -22,16 +23,6 @@ static void put_state(struct dv_buf *out, const struct dv_diag_process *p)
 		dv_buf_puts(out, dv_signal_name(p->exit.signal));
 	else
 		dv_buf_putf(out, "exit %d", p->exit.code);
-}
-
-/* Words of others: a terminal is not to act on them. */
-static void put_word(struct dv_buf *out, const char *word)
-{
-	for (; *word; word++) {
-		unsigned char c = (unsigned char)*word;
-
-		dv_buf_putc(out, c < ' ' || c == 0x7f ? '?' : *word);
-	}
 }
 
 static void put_row(struct dv_buf *out, const struct dv_diag_process *p)
@@ -46,7 +37,7 @@ static void put_row(struct dv_buf *out, const struct dv_diag_process *p)
 	for (char **word = p->argv; word && *word; word++) {
 		if (word != p->argv)
 			dv_buf_putc(out, ' ');
-		put_word(out, *word);
+		dv_put_clean(out, *word);
 	}
 	dv_buf_putc(out, '\n');
 }
@@ -112,7 +103,7 @@ int diag_kill(struct diag_cmd *cmd)
 	if (signo < 0)
 		return diag_usage(cmd, "there is no signal \"%.60s\"",
 				  cmd->signal);
-	if (cmd->all && cmd->argc)
+	if (cmd->all == (cmd->argc > 0))
 		return diag_usage(cmd, "either PID or --all");
 	if (!cmd->all)
 		r = diag_find_pid(cmd, &pid);

@@ -188,7 +188,7 @@ static void on_client(struct dv_src *src, uint32_t events DV_UNUSED)
 static int listen_at(struct listener *l, const struct sockaddr_in *sin)
 {
 	const struct sockaddr *sa = (const struct sockaddr *)(const void *)sin;
-	struct sockaddr_in got;
+	struct sockaddr_in got = { 0 };
 	socklen_t len = sizeof(got);
 	int on = 1, r;
 

@@ -65,7 +65,7 @@ static void on_check(void *arg, const struct dv_check *check)
 
 static int check_all(struct doctor *d)
 {
-	int failed, r;
+	int failed;
 
 	if (d->want_json) {
 		dv_json_open(&d->json, NULL, '{');
@@ -78,22 +78,19 @@ static int check_all(struct doctor *d)
 		dv_json_close(&d->json, '}');
 		dv_buf_putc(&d->out, '\n');
 	}
-	r = dv_buf_status(&d->out);
-	if (r == 0)
-		r = dv_write_full(STDOUT_FILENO, d->out.data, d->out.len);
-	return failed != 0 || r < 0;
+	return dv_print(&d->out) || failed;
 }
 
 int dv_doctor_main(const struct dv_verb *verb, int argc, char **argv)
 {
-	struct doctor d = { .out = DV_BUF_INIT(256 * 1024) };
+	struct doctor d = { .out = DV_BUF_INIT(256 << 10) };
 	struct dv_err err = DV_ERR_INIT;
 	int rest = 1, r, status;
 
 	d.json = (struct dv_json)DV_JSON_INIT(&d.out);
 	r = dv_opts_parse(verb, argc, argv, &d, &rest, &err);
 	if (r == DV_OPTS_HELP)
-		return dv_help_verb(verb) < 0;
+		return dv_help_verb(verb);
 	if (r == 0 && rest < argc)
 		r = dv_err_set(&err, 22, DV_INVALID, "\"%.100s\" is too much",
 			       argv[rest]);

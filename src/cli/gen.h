@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Man pages and shell completions, made from the tables when davit is built.
+ * Man pages, made from the tables when davit is built.
  */
 #include "base/buf.h"
 #include "cli/opts.h"
@@ -11,7 +11,3 @@ int dv_gen(int argc, char **argv);
 
 /* Append the page of @verb, or of davit itself when it is NULL. */
 void dv_gen_man(struct dv_buf *out, const struct dv_verb *verb);
-
-void dv_gen_bash(struct dv_buf *out);
-void dv_gen_zsh(struct dv_buf *out);
-void dv_gen_fish(struct dv_buf *out);

@@ -192,13 +192,7 @@ int dv_gen(int argc, char **argv)
 
 	if (!strcmp(what, "man"))
 		dv_gen_man(&out, argc > 1 ? dv_verb_find(argv[1]) : NULL);
-	else if (!strcmp(what, "bash"))
-		dv_gen_bash(&out);
-	else if (!strcmp(what, "zsh"))
-		dv_gen_zsh(&out);
-	else if (!strcmp(what, "fish"))
-		dv_gen_fish(&out);
 	if (!out.len || dv_buf_status(&out) < 0)
 		return 2;
-	return dv_write_full(STDOUT_FILENO, out.data, out.len) < 0;
+	return dv_print(&out);
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "cli/report.h"
 #include "cli/verbs.h"
 
 enum { COLUMN = 28, WIDTH = 80, TEXT_MAX = 256 * 1024 };
@@ -100,13 +101,6 @@ static void put_subs(struct dv_buf *out, const struct dv_verb *verb)
 		    dv_verb_before(sub));
 }
 
-static int flush(int fd, struct dv_buf *out)
-{
-	int r = dv_buf_status(out);
-
-	return r < 0 ? r : dv_write_full(fd, out->data, out->len);
-}
-
 int dv_help_verb(const struct dv_verb *verb)
 {
 	dv_autobuf out = DV_BUF_INIT(TEXT_MAX);
@@ -127,7 +121,7 @@ int dv_help_verb(const struct dv_verb *verb)
 	if (verb->sub_at)
 		put_subs(&out, verb);
 	put_options(&out, verb);
-	return flush(STDOUT_FILENO, &out);
+	return dv_print(&out);
 }
 
 static void put_verbs(struct dv_buf *out)
@@ -143,25 +137,27 @@ static void put_verbs(struct dv_buf *out)
 	}
 }
 
-int dv_help_usage(int fd)
+static void put_usage(struct dv_buf *out)
+{
+	dv_buf_puts(out, "usage: davit VERB [OPTIONS] ...\n\n");
+	put_verbs(out);
+	dv_buf_puts(out, "\ndavit VERB --help explains one of them.\n");
+}
+
+void dv_help_usage(void)
 {
 	dv_autobuf out = DV_BUF_INIT(TEXT_MAX);
 
-	dv_buf_puts(&out, "usage: davit VERB [OPTIONS] ...\n\n");
-	put_verbs(&out);
-	dv_buf_puts(&out, "\ndavit VERB --help explains one of them.\n");
-	return flush(fd, &out);
+	put_usage(&out);
+	dv_write_full(STDERR_FILENO, out.data, out.len);
 }
 
 int dv_help_all(void)
 {
-	int r = dv_print("davit runs a command on the far side of an isolation "
-			 "boundary, and keeps\nhold of it.\n\n");
+	dv_autobuf out = DV_BUF_INIT(TEXT_MAX);
 
-	return r < 0 ? r : dv_help_usage(STDOUT_FILENO);
-}
-
-int dv_print(const char *text)
-{
-	return dv_write_full(STDOUT_FILENO, text, strlen(text));
+	dv_buf_puts(&out, "davit runs a command on the far side of an "
+			  "isolation boundary, and keeps\nhold of it.\n\n");
+	put_usage(&out);
+	return dv_print(&out);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Help texts, made from the tables. All return 0 or what writing said.
+ * Help texts, made from the tables. Those that print return the exit status:
+ * 0, or 1 when stdout did not take it, and that was said.
  */
 #include "base/buf.h"
 #include "cli/opts.h"
@@ -10,11 +11,8 @@
 int dv_help_verb(const struct dv_verb *verb);
 /* The list of verbs, on stdout. */
 int dv_help_all(void);
-/* The same, short, on @fd. */
-int dv_help_usage(int fd);
-
-/* Write a text to stdout. */
-int dv_print(const char *text);
+/* The same, short, on stderr. */
+void dv_help_usage(void);
 
 /*
  * Append @text, broken into lines of at most @width columns; each line starts

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "cli/report.h"
 #include "cli/verbs.h"
 
 /* A closed stdio number would be taken by the first descriptor we open. */
 static void fill_stdio(void)
 {
+	dv_inherited.no_stdout = dv_fd_mode(STDOUT_FILENO) < 0;
 	for (int fd = 0; fd < 3; fd++)
 		if (dv_fd_mode(fd) < 0 && open("/dev/null", O_RDWR) != fd)
 			_exit(125);
@@ -18,7 +20,7 @@ int main(int argc, char **argv)
 {
 	fill_stdio();
 	/* Writing is checked everywhere; a log may hit a file size limit. */
-	signal(SIGPIPE, SIG_IGN);
+	dv_inherited.ignores_pipe = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
 	signal(SIGXFSZ, SIG_IGN);
 	/* Ignored by whoever started us, it would cost us the exit status. */
 	signal(SIGCHLD, SIG_DFL);

@@ -49,8 +49,8 @@ static const char *opt_name_at(const void *table, size_t n)
 	return opt ? opt->name : NULL;
 }
 
-static const struct dv_opt *find_long(const struct dv_verb *verb,
-				      const char *name, size_t len)
+const struct dv_opt *dv_opt_find(const struct dv_verb *verb, const char *name,
+				 size_t len)
 {
 	const struct dv_opt *opt;
 
@@ -68,6 +68,23 @@ static const struct dv_opt *find_letter(const struct dv_verb *verb, char letter)
 		if (opt->letter == letter)
 			return opt;
 	return NULL;
+}
+
+const struct dv_opt *dv_opt_before_value(const struct dv_verb *verb,
+					 const char *word)
+{
+	const struct dv_opt *opt = NULL;
+
+	if (word[1] == '-') {
+		opt = dv_opt_find(verb, word + 2, strlen(word + 2));
+		return opt && opt->arg && !dv_opt_optional(opt) ? opt : NULL;
+	}
+	for (const char *p = word + 1; *p && !(opt && opt->arg); p++) {
+		opt = find_letter(verb, *p);
+		if (opt && opt->arg && (p[1] || dv_opt_optional(opt)))
+			return NULL; /* it has its value */
+	}
+	return opt && opt->arg ? opt : NULL;
 }
 
 /*
@@ -169,7 +186,7 @@ static int parse_long(const struct dv_verb *verb, const char *word,
 {
 	size_t len = strcspn(word, "=");
 	const char *value = word[len] ? word + len + 1 : NULL;
-	const struct dv_opt *opt = find_long(verb, word, len);
+	const struct dv_opt *opt = dv_opt_find(verb, word, len);
 
 	if (!opt)
 		return unknown_long(verb, word, len, err);

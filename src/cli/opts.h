@@ -15,12 +15,14 @@
 
 #include <davit/err.h>
 
-/* What a shell offers for the value of an option. */
+/* What a shell offers: for the value of an option, or the word of a verb. */
 enum dv_complete {
 	DV_COMPLETE_NONE = 0,
 	DV_COMPLETE_FILE,
 	DV_COMPLETE_DIR,
 	DV_COMPLETE_WORDS, /* the words of dv_opt.words */
+	DV_COMPLETE_VERBS, /* davit's own */
+	DV_COMPLETE_TREE,  /* paths of the guest's tree, as it is then */
 	DV_COMPLETE_N
 };
 
@@ -60,6 +62,7 @@ struct dv_verb {
 	int usage_status; /* exit status of wrong usage: 125 or 2 */
 	bool command;     /* what follows the options is a command line */
 	bool hidden;
+	enum dv_complete complete; /* its first word that is no option */
 	/* Words between "davit" and the name of a sub-verb, or NULL. */
 	const char *before;
 	/* The n-th sub-verb, NULL past the end; NULL: it has none. */
@@ -80,6 +83,14 @@ const char *dv_verb_before(const struct dv_verb *verb);
 
 /* The n-th option of @verb, the common ones last; NULL past the end. */
 const struct dv_opt *dv_verb_opt(const struct dv_verb *verb, size_t n);
+
+/* The option of that name (of @len bytes), or NULL. */
+const struct dv_opt *dv_opt_find(const struct dv_verb *verb, const char *name,
+				 size_t len);
+
+/* The option whose value the word after @word ("-x", "--xx") is, or NULL. */
+const struct dv_opt *dv_opt_before_value(const struct dv_verb *verb,
+					 const char *word);
 
 /*
  * Parse argv[1..argc-1], which is put in order: options come first. Returns 0

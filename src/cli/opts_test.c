@@ -221,3 +221,31 @@ TEST(help_stops_the_parser)
 		 DV_OPTS_HELP);
 	CHECK(g.flag);
 }
+
+TEST(an_option_that_still_needs_its_value_is_known)
+{
+	static const struct {
+		const char *word, *name;
+	} rows[] = {
+		{ "-o", "output" },
+		{ "--output", "output" },
+		{ "-fxo", "output" },
+		{ "-ofile", NULL },
+		{ "--output=file", NULL },
+		{ "-f", NULL },
+		{ "--flag", NULL },
+		{ "-ofx", NULL },
+		{ "--no-such", NULL },
+		{ "-", NULL },
+		{ "-q", NULL },
+		{ "--outpu", NULL },
+	};
+
+	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
+		const struct dv_opt *opt =
+			dv_opt_before_value(&verb, rows[i].word);
+
+		CHECK_STR(opt ? opt->name : "-",
+			  rows[i].name ? rows[i].name : "-");
+	}
+}

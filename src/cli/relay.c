@@ -9,6 +9,9 @@
  * An end of the source closes the destination (half-close). A destination that
  * is gone closes the source, so that who writes into it sees EPIPE as it would
  * without us. That holds with a log too: it keeps what the caller was given.
+ * While READING, the destination is watched for nothing but its hang-up: what
+ * has no reader any more, and can get none, ends at once and not with the next
+ * byte.
  *
  * Where pipe meets pipe nothing is copied: splice moves the pages. With a log,
  * tee gives the destination its copy first and splice then moves the same
@@ -75,16 +78,19 @@ static bool may_write(const struct dv_end *end)
 
 static ssize_t end_write(struct dv_end *end, const char *p, size_t len)
 {
-	ssize_t n;
-
-	if (end->socket) {
-		n = send(end->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		return n < 0 ? -errno : n;
-	}
+	if (end->socket)
+		return dv_send(end->fd, p, len);
 	if (!may_write(end))
 		return -EAGAIN;
 	return dv_write(end->fd, p,
 			end->shared ? dv_min(len, (size_t)SHARED_WRITE) : len);
+}
+
+/* Nobody is there to take it, or it cannot be kept there. */
+static int refused(struct dv_relay *r, int sys)
+{
+	r->sys = sys;
+	return STEP_END;
 }
 
 /* Write what is held. 0: all of it went. */
@@ -96,7 +102,7 @@ static int flush(struct dv_relay *r)
 		if (n == -EAGAIN)
 			return STEP_WAIT_OUT;
 		if (n < 0)
-			return STEP_END; /* nobody is there to take it */
+			return refused(r, (int)-n);
 		r->head += (size_t)n;
 		r->len -= (size_t)n;
 		r->total += (uint64_t)n;
@@ -183,8 +189,8 @@ static int round_splice(struct dv_relay *r)
 	}
 	if (errno == EINTR)
 		return 0;
-	if (errno != EAGAIN)
-		return STEP_END;
+	if (errno != EAGAIN) /* of two pipes, it is the second */
+		return refused(r, errno);
 	if (has_input(&r->from))
 		return STEP_WAIT_OUT;
 	return r->finishing ? STEP_END : STEP_WAIT_IN;
@@ -216,6 +222,19 @@ static int wait_for(struct dv_relay *r, struct dv_end *end, uint32_t events,
 	return res;
 }
 
+/* Best effort: the next byte finds out, too. */
+static void watch_hangup(struct dv_relay *r)
+{
+	struct dv_end *to = &r->to;
+
+	if (!to->unique)
+		return;
+	if (to->src.loop)
+		dv_src_mod(&to->src, 0);
+	else
+		dv_src_add(r->loop, &to->src, to->fd, 0, on_out);
+}
+
 static void finish(struct dv_relay *r)
 {
 	dv_relay_close(r);
@@ -240,7 +259,7 @@ static void pump(struct dv_relay *r)
 		res = wait_for(r, &r->to, EPOLLOUT, on_out);
 	} else if (step == STEP_WAIT_IN) {
 		r->state = DV_RELAY_READING;
-		dv_src_del(&r->to.src);
+		watch_hangup(r);
 		res = wait_for(r, &r->from, EPOLLIN, on_in);
 	} else {
 		dv_defer_add(r->loop, &r->again, on_again);
@@ -254,9 +273,16 @@ static void on_in(struct dv_src *src, uint32_t events DV_UNUSED)
 	pump(dv_container_of(src, struct dv_relay, from.src));
 }
 
-static void on_out(struct dv_src *src, uint32_t events DV_UNUSED)
+static void on_out(struct dv_src *src, uint32_t events)
 {
-	pump(dv_container_of(src, struct dv_relay, to.src));
+	struct dv_relay *r = dv_container_of(src, struct dv_relay, to.src);
+
+	if (r->state == DV_RELAY_WRITING) {
+		pump(r);
+	} else if (events & (EPOLLHUP | EPOLLERR)) {
+		refused(r, EPIPE);
+		finish(r);
+	}
 }
 
 static void on_again(struct dv_defer *defer)

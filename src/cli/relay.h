@@ -5,7 +5,8 @@
  *
  * At most one buffer's worth is held: nothing is read while something could not
  * be written, so a reader that stops only stops its own stream. Errors of the
- * two ends are ends, not failures. One thread.
+ * two ends are ends, not failures, but that of the destination is kept. One
+ * thread.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +36,7 @@ struct dv_end {
 	bool ready;  /* a regular file: epoll does not take it */
 	bool pipe;
 	bool socket;
+	bool unique; /* without readers it stays so: it is no named pipe */
 };
 
 struct dv_relay {
@@ -48,6 +50,7 @@ struct dv_relay {
 	char *buf;           /* owned */
 	size_t head, len;
 	uint64_t total; /* bytes that arrived */
+	int sys;        /* why the destination took no more; 0 */
 	struct dv_defer again;
 	/* Called once, when DONE is reached. May be NULL. */
 	void (*done)(struct dv_relay *relay);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -25,11 +27,14 @@ static int reopen(int fd, bool writing)
 static void look(struct dv_end *end, int fd)
 {
 	struct stat st;
+	struct statfs fs;
 
 	if (fstat(fd, &st) < 0)
 		return;
 	end->pipe = S_ISFIFO(st.st_mode);
 	end->socket = S_ISSOCK(st.st_mode);
+	end->unique = end->socket || (end->pipe && fstatfs(fd, &fs) == 0 &&
+				      fs.f_type == PIPEFS_MAGIC);
 	end->ready = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ||
 		     S_ISDIR(st.st_mode);
 }

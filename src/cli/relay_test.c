@@ -203,6 +203,72 @@ TEST(a_reader_that_goes_away_ends_the_writer)
 	dv_loop_free(loop);
 }
 
+TEST(a_reader_that_goes_away_is_noticed_without_a_byte)
+{
+	struct dv_relay r;
+	struct dv_loop *loop;
+	int in[2], out[2];
+
+	CHECK_EQ(dv_loop_new(&loop), 0);
+	CHECK_EQ(dv_pipe(in), 0);
+	CHECK_EQ(dv_pipe(out), 0);
+	start(&r, loop, in[0], out[1]);
+	while (!r.from.src.loop)
+		CHECK(dv_loop_dispatch(loop, 20000) > 0);
+	dv_close(out[0]);
+	run_to_end(loop, &r);
+	CHECK_EQ(r.sys, EPIPE);
+	CHECK_EQ(dv_write(in[1], "x", 1), -EPIPE);
+	dv_close(in[1]);
+	dv_loop_free(loop);
+}
+
+TEST(a_named_pipe_is_waited_for_until_another_reader_comes)
+{
+	char path[64], byte;
+	struct dv_relay r;
+	struct dv_loop *loop;
+	int in[2], reader;
+
+	dv_close(temp_file(path, sizeof(path)));
+	unlink(path);
+	CHECK_EQ(mkfifo(path, 0600), 0);
+	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	CHECK_EQ(dv_loop_new(&loop), 0);
+	CHECK_EQ(dv_pipe(in), 0);
+	start(&r, loop, in[0], open(path, O_WRONLY | O_CLOEXEC));
+	while (!r.from.src.loop)
+		CHECK(dv_loop_dispatch(loop, 20000) > 0);
+	dv_close(reader);
+	CHECK_EQ(dv_loop_dispatch(loop, 0), 0);
+	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	CHECK_EQ(dv_write(in[1], "x", 1), 1);
+	dv_close(in[1]);
+	run_to_end(loop, &r);
+	CHECK_EQ(r.sys, 0);
+	CHECK_EQ(dv_read(reader, &byte, 1), 1);
+	dv_close(reader);
+	unlink(path);
+	dv_loop_free(loop);
+}
+
+TEST(why_a_destination_takes_no_more_is_kept)
+{
+	struct dv_relay r;
+	struct dv_loop *loop;
+	int in[2];
+
+	CHECK_EQ(dv_loop_new(&loop), 0);
+	CHECK_EQ(dv_pipe(in), 0);
+	CHECK_EQ(dv_write(in[1], "x", 1), 1);
+	dv_close(in[1]);
+	start(&r, loop, in[0], open("/dev/full", O_WRONLY | O_CLOEXEC));
+	run_to_end(loop, &r);
+	CHECK_EQ(r.sys, ENOSPC);
+	CHECK_EQ(r.total, 0);
+	dv_loop_free(loop);
+}
+
 TEST(a_stopped_reader_stops_only_its_own_stream)
 {
 	struct dv_relay slow, fast;

@@ -2,6 +2,8 @@
 #include "cli/report.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +13,68 @@
 #include "base/fd.h"
 #include "base/fmt.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 enum { LINE_MAX_LEN = 4096 };
 
-static bool colors(void)
+struct dv_inherited dv_inherited;
+
+bool dv_colors(int fd)
 {
 	const char *no = getenv("NO_COLOR");
 	const char *term = getenv("TERM");
 
 	if ((no && *no) || (term && !strcmp(term, "dumb")))
 		return false;
-	return isatty(STDERR_FILENO);
+	return isatty(fd);
+}
+
+bool dv_report_lost(const char *name, int sys)
+{
+	/* EIO is how a terminal says it. */
+	if (!sys || sys == EPIPE || sys == ECONNRESET || sys == EIO)
+		return false;
+	dv_note("write to %s: %s; output is lost", name, dv_errno_text(sys));
+	return true;
+}
+
+int dv_stdout_failed(int sys, struct dv_err *err)
+{
+	if (sys == EPIPE && !dv_inherited.ignores_pipe) {
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
+	}
+	return dv_err_sys(err, sys, "write to stdout");
+}
+
+int dv_stdout(const void *data, size_t len, struct dv_err *err)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	const char *at = data;
+	ssize_t n = dv_inherited.no_stdout ? -EBADF : 0;
+
+	while (len > 0 && (n >= 0 || n == -EAGAIN)) {
+		if (n == -EAGAIN)
+			poll(&p, 1, -1);
+		n = dv_write(STDOUT_FILENO, at, len);
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+	}
+	return len > 0 ? dv_stdout_failed((int)-n, err) : 0;
+}
+
+int dv_print(const struct dv_buf *out)
+{
+	struct dv_err err = DV_ERR_INIT;
+	int r = dv_buf_status(out);
+
+	if (r < 0)
+		dv_err_sys(&err, -r, "print");
+	else
+		r = dv_stdout(out->data, out->len, &err);
+	return r < 0 ? dv_report(&err, false, 1) : 0;
 }
 
 /* One write: lines of several processes on one stderr do not mix. */
@@ -49,21 +102,28 @@ static void report_json(const struct dv_err *err, int status,
 	dv_buf_putc(out, '\n');
 }
 
-/* Names of others may hold anything; a message stays on its line and does not
- * talk to the terminal. */
-static void put_clean(struct dv_buf *out, const char *text)
+void dv_put_clean(struct dv_buf *out, const char *text)
 {
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	size_t left = strlen(text);
 
-		dv_buf_putc(out, c < ' ' || c == 0x7f ? '?' : *text);
+	while (left > 0) {
+		uint32_t cp = 0;
+		size_t n = dv_utf8_next(text, left, &cp);
+
+		if (n == 0 || cp < ' ' || (cp >= 0x7f && cp < 0xa0))
+			dv_buf_putc(out, '?');
+		else
+			dv_buf_put(out, text, n);
+		n = dv_max(n, (size_t)1);
+		text += n;
+		left -= n;
 	}
 }
 
 static void put_line(struct dv_buf *out, const char *start, const char *text)
 {
 	dv_buf_puts(out, start);
-	put_clean(out, text);
+	dv_put_clean(out, text);
 	dv_buf_putc(out, '\n');
 }
 
@@ -89,7 +149,7 @@ static void note(bool dim, const char *fmt, va_list ap)
 
 	dv_vfmt(text, sizeof(text), fmt, ap);
 	dv_buf_putf(&out, "%sdavit: ", dim ? "\033[2m" : "");
-	put_clean(&out, text);
+	dv_put_clean(&out, text);
 	dv_buf_putf(&out, "%s\n", dim ? "\033[0m" : "");
 	say(&out);
 }
@@ -110,7 +170,7 @@ void dv_note_dim(const char *fmt, ...)
 	if (!isatty(STDERR_FILENO))
 		return;
 	va_start(ap, fmt);
-	note(colors(), fmt, ap);
+	note(dv_colors(STDERR_FILENO), fmt, ap);
 	va_end(ap);
 }
 

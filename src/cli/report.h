@@ -1,20 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * What davit itself says, always on stderr: errors, notes, the exit record.
+ * What davit itself says: errors, notes and the exit record on stderr, and what
+ * was asked for on stdout.
  */
 #include <stdbool.h>
 #include <stddef.h>
 
 #include <davit/run.h>
 
+#include "base/buf.h"
 #include "base/log.h"
+
+/* How we were started: main() says so before anything else happens. */
+extern struct dv_inherited {
+	bool no_stdout;    /* it was closed; now it is /dev/null */
+	bool ignores_pipe; /* SIGPIPE was ignored already */
+} dv_inherited;
+
+/*
+ * Write to stdout, which may be non-blocking. Returns 0 or -errno with @err
+ * ("write to stdout: ..."); a reader that has gone ends us as SIGPIPE does,
+ * unless that was ignored when we were started.
+ */
+int dv_stdout(const void *data, size_t len, struct dv_err *err);
+/* The same for what another way of writing to stdout said, @sys > 0. */
+int dv_stdout_failed(int sys, struct dv_err *err);
+/*
+ * A relay could not deliver to @name: true, and that is said, when @sys says so
+ * and it is not only that the reader has gone, who misses nothing.
+ */
+bool dv_report_lost(const char *name, int sys);
+/* Write it to stdout or say why not. Returns the exit status, 0 or 1. */
+int dv_print(const struct dv_buf *out);
+
+/* Colors are for terminals, unless NO_COLOR or TERM=dumb says otherwise. */
+bool dv_colors(int fd);
 
 /*
  * Say what failed, with the hint on a line of its own, or as one line of JSON.
  * Returns @status, so that it can end a function.
  */
 int dv_report(const struct dv_err *err, bool json, int status);
+
+/* Append words of others, which may hold anything: they stay on their line and
+ * do not talk to the terminal. What is no text there is a question mark. */
+void dv_put_clean(struct dv_buf *out, const char *text);
 
 /* "davit: text" */
 void dv_note(const char *fmt, ...) DV_PRINTF(1, 2);

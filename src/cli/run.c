@@ -292,12 +292,14 @@ int dv_run_main(const struct dv_verb *verb, int argc, char **argv)
 				DV_STEP_CONFIG);
 	if (r == DV_OPTS_HELP) {
 		session_close(&s);
-		return dv_help_verb(verb) < 0 ? 125 : 0;
+		return dv_help_verb(verb) ? 125 : 0;
 	}
 	if (r == 0)
 		r = run_to_the_end(&s, &err);
 	status = s.exit.timed_out ? 124 : s.exit.code;
 	session_close(&s);
+	if (!status && s.streams.lost)
+		status = 125; /* the command's success was not all */
 	if (r < 0)
 		return dv_report(&err, s.args.json || asks_for_json(argc, argv),
 				 dv_report_start_status(&err));

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/def.h"
 #include "base/fd.h"
@@ -74,7 +75,7 @@ int dv_apply_net(void *target, const struct dv_opt *opt DV_UNUSED,
 		return oom(dv_spec_net(a->spec, DV_NET_NONE), err);
 	if (!strcmp(value, "host"))
 		return oom(dv_spec_net(a->spec, DV_NET_HOST), err);
-	if (strcmp(value, "user"))
+	if (strcmp(value, "user") != 0)
 		return bad_value(err, value, "a network", "none or host");
 	dv_err_set(err, EOPNOTSUPP, DV_UNIMPLEMENTED,
 		   "user-mode networking is not in this version");
@@ -221,10 +222,10 @@ int dv_apply_writable(void *target, const struct dv_opt *opt DV_UNUSED,
 {
 	char at[PATH_MAX];
 	struct run_args *a = target;
-	int r = dv_path_absolute(at, sizeof(at), value);
+	int r = *value ? dv_path_absolute(at, sizeof(at), value) : -ENOENT;
 
 	if (r < 0)
-		return dv_err_sys(err, -r, "%.200s", value);
+		return dv_err_sys(err, -r, "\"%.200s\"", value);
 	return dv_spec_volume(a->spec, at, at, 0, err);
 }
 
@@ -421,8 +422,23 @@ void dv_run_args_free(struct run_args *args)
 	args->spec = dv_spec_free(args->spec);
 }
 
+/* It is replaced, and removed in the end: /dev/null must not be. */
+static int check_pidfile(const char *path, struct dv_err *err)
+{
+	struct stat st;
+
+	if (!path || lstat(path, &st) < 0 || S_ISREG(st.st_mode))
+		return 0;
+	return dv_err_set(err, EINVAL, DV_INVALID,
+			  "--pidfile: %.200s is not a regular file", path);
+}
+
 int dv_run_args_check(const struct run_args *args, struct dv_err *err)
 {
+	int r = check_pidfile(args->pidfile, err);
+
+	if (r < 0)
+		return r;
 	if (args->process && args->has_rootfs) {
 		dv_err_set(err, EINVAL, DV_INVALID,
 			   "--in process has no rootfs of its own");

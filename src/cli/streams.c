@@ -221,6 +221,9 @@ void dv_streams_resize(struct dv_streams *s)
 
 static void tell_lost(struct dv_streams *s)
 {
+	s->lost |= dv_report_lost("stdout", s->relay[1].sys);
+	s->lost |= dv_report_lost("stderr", s->relay[2].sys);
+	s->relay[1].sys = s->relay[2].sys = 0;
 	if (s->log.lost_all)
 		dv_note("log %s: %s; %llu bytes of output are not in it",
 			s->log_path, dv_errno_text(s->log.sys),

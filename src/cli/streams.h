@@ -20,6 +20,7 @@ struct dv_streams {
 	int master; /* a duplicate, for the window size; owned, -1 */
 	int drain_ms;
 	bool ended;               /* the command has */
+	bool lost;                /* output, and not to a reader that went */
 	struct dv_relay relay[3]; /* with a pty, only 0 and 1 */
 	struct dv_timer drain;
 	struct out_log log;
@@ -44,5 +45,5 @@ bool dv_streams_done(const struct dv_streams *s);
 void dv_streams_resize(struct dv_streams *s);
 /* Reading a terminal from the background would stop us. */
 void dv_streams_foreground(struct dv_streams *s);
-/* Close everything; says what a log has lost. Idempotent. */
+/* Close everything; says what was lost. Idempotent. */
 void dv_streams_close(struct dv_streams *s);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/def.h"
 #include "cli/gen.h"
 #include "cli/help.h"
@@ -12,15 +13,19 @@
 #include "cli/run_args.h"
 #include "cli/version.h"
 
-/* Parse the options of a verb that has none but --help. */
+/* Parse a verb that has no options but --help, and @max words at most. */
 static int no_options(const struct dv_verb *verb, int argc, char **argv,
-		      int *restp)
+		      int max, int *restp)
 {
 	struct dv_err err = DV_ERR_INIT;
 	int r = dv_opts_parse(verb, argc, argv, NULL, restp, &err);
 
+	if (r == 0 && argc - *restp > max)
+		r = dv_err_set(&err, EINVAL, DV_INVALID,
+			       "\"%.100s\" is too much", argv[*restp + max]);
+
 	if (r == DV_OPTS_HELP)
-		return dv_help_verb(verb) < 0 ? 1 : -1;
+		return dv_help_verb(verb) ? 1 : -1;
 	return r < 0 ? dv_report(&err, false, verb->usage_status) : 0;
 }
 
@@ -50,31 +55,33 @@ static int unknown_verb(const char *name, int status)
 
 static int help_main(const struct dv_verb *verb, int argc, char **argv)
 {
-	int rest = 1, r = no_options(verb, argc, argv, &rest);
+	int rest = 1, r = no_options(verb, argc, argv, 1, &rest);
 	const struct dv_verb *about;
 
 	if (r != 0)
 		return r < 0 ? 0 : r;
 	if (rest >= argc)
-		return dv_help_all() < 0;
+		return dv_help_all();
 	about = dv_verb_find(argv[rest]);
 	if (!about)
 		return unknown_verb(argv[rest], 2);
-	return dv_help_verb(about) < 0;
+	return dv_help_verb(about);
 }
 
 static int version_main(const struct dv_verb *verb, int argc, char **argv)
 {
-	int rest = 1, r = no_options(verb, argc, argv, &rest);
+	dv_autobuf out = DV_BUF_INIT(64);
+	int rest = 1, r = no_options(verb, argc, argv, 0, &rest);
 
 	if (r != 0)
 		return r < 0 ? 0 : r;
-	return dv_print("davit " DV_VERSION "\n") < 0;
+	dv_buf_puts(&out, "davit " DV_VERSION "\n");
+	return dv_print(&out);
 }
 
 static int gen_main(const struct dv_verb *verb, int argc, char **argv)
 {
-	int rest = 1, r = no_options(verb, argc, argv, &rest);
+	int rest = 1, r = no_options(verb, argc, argv, 2, &rest);
 
 	if (r != 0)
 		return r < 0 ? 0 : r;
@@ -111,6 +118,7 @@ static const struct dv_verb *table(size_t *np)
 		  .summary = "explain davit or one verb",
 		  .prose = dv_prose_help,
 		  .usage_status = 2,
+		  .complete = DV_COMPLETE_VERBS,
 		  .main = help_main },
 		{ .name = "version",
 		  .args = "",
@@ -119,15 +127,15 @@ static const struct dv_verb *table(size_t *np)
 		  .usage_status = 2,
 		  .main = version_main },
 		{ .name = "complete",
-		  .args = "diag TARGET VERB WORD",
+		  .args = "[--] WORD...",
 		  .summary = "print what a word may become, for shells",
 		  .prose = "",
 		  .usage_status = 2,
 		  .hidden = true,
 		  .main = dv_complete_main },
 		{ .name = "__gen",
-		  .args = "man [VERB]|bash|zsh|fish",
-		  .summary = "write man pages and completions",
+		  .args = "man [VERB]",
+		  .summary = "write man pages",
 		  .prose = "",
 		  .usage_status = 2,
 		  .hidden = true,
@@ -175,7 +183,7 @@ int dv_verbs_main(int argc, char **argv)
 	const char *word = argc > 1 ? argv[1] : NULL;
 
 	if (!word) {
-		dv_help_usage(STDERR_FILENO);
+		dv_help_usage();
 		return 2;
 	}
 	if (!strcmp(word, "--help") || !strcmp(word, "-h"))

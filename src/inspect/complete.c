@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/def.h"
+#include "base/utf8.h"
 #include "inspect/node.h"
+#include "inspect/text.h"
 
 size_t dv_node_typed_parent(const char *typed)
 {
@@ -17,9 +19,15 @@ static bool is_typable(const char *name, size_t len)
 {
 	if (len == 0)
 		return false;
-	for (size_t i = 0; i < len; i++)
-		if ((uint8_t)name[i] < 0x20 || name[i] == 0x7f)
+	while (len > 0) {
+		uint32_t cp;
+		size_t n = dv_utf8_next(name, len, &cp);
+
+		if (n == 0 || dv_text_hidden(cp))
 			return false;
+		name += n;
+		len -= n;
+	}
 	return true;
 }
 

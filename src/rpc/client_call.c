@@ -341,6 +341,7 @@ static int check_call(const struct dv_rpc *rpc, size_t len,
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a call, and who hears of it */
 int dv_rpc_call(struct dv_rpc *rpc, struct dv_rpc_call **callp,
 		const char *service, const char *method, const void *payload,
 		size_t len, const struct dv_rpc_call_opts *opts, dv_rpc_fn *fn,

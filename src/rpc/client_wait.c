@@ -59,6 +59,7 @@ static void wait_alone(struct dv_rpc *rpc, const struct dv_rpc_call *call,
 		again = rpc->ops->wait(rpc, call, timeout_ms) && timeout_ms < 0;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a call, with both its ends */
 int dv_rpc_call_wait(struct dv_rpc *rpc, const char *service,
 		     const char *method, const void *payload, size_t len,
 		     const struct dv_rpc_call_opts *opts, void **outp,

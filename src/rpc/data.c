@@ -188,6 +188,7 @@ static int add(struct dv_data *d, uint64_t id, int fd,
 		dv_close(fd);
 		return r;
 	}
+	dv_assert(e);
 	e->id = id;
 	e->expires_ns = dv_now_ns() + d->expire_ns;
 	e->prevp = d->tail;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pb_encode.h>
+
 #include "base/def.h"
 #include "base/fd.h"
 #include "wire/pb.h"
@@ -219,6 +221,8 @@ int dv_diag_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
 	for (int i = 0; i < 2; i++)
 		op->request[i] =
 			(struct dv_buf)DV_BUF_INIT(DV_DIAG_REQUEST_MAX);
+	op->n_conns_old = kind->conn_field[0] != 0;
+	op->n_conns_v1 = kind->conn_field[1] != 0;
 	op->next = diag->ops;
 	if (op->next)
 		op->next->prevp = &op->next;
@@ -246,12 +250,6 @@ void dv_diag_op_end(struct dv_diag_op *op, int r, const struct dv_err *err)
 			dv_err_wrap(&copy, r, "%s", op->kind->what);
 	}
 	stop_op(op);
-	if (!op->how.fn) {
-		op->r = r;
-		op->err = copy;
-		op->ended = true;
-		return;
-	}
 	op->how.fn(op->how.arg, r, &copy);
 	free_op(op);
 }
@@ -272,25 +270,48 @@ static void on_kick(struct dv_defer *kick)
 	dv_diag_op_next(dv_container_of(kick, struct dv_diag_op, kick));
 }
 
+/* Who waits for the end of an operation; that is gone by then. */
+struct blocked {
+	bool ended;
+	int r;
+	struct dv_err *err;
+};
+
+static void on_end(void *arg, int r, const struct dv_err *err)
+{
+	struct blocked *b = arg;
+
+	b->ended = true;
+	b->r = r;
+	if (r < 0 && b->err)
+		*b->err = *err;
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+/* Who frees @op calls on_end() first, which gcc does not see. */
+#pragma GCC diagnostic ignored "-Wanalyzer-use-after-free"
+#endif
 static int block(struct dv_diag_op *op, struct dv_err *err)
 {
+	struct blocked b = { .err = err };
 	struct dv_loop *loop = op->diag->loop;
 	int r = 0;
 
+	op->how.fn = on_end;
+	op->how.arg = &b;
 	dv_diag_op_next(op);
-	while (!op->ended && r >= 0)
+	while (!b.ended && r >= 0)
 		r = dv_loop_dispatch(loop, -1);
-	if (!op->ended) {
-		dv_err_sys(err, -r, "%s", op->kind->what);
-		dv_diag_op_drop(op);
-		return r;
-	}
-	r = op->r;
-	if (r < 0 && err)
-		*err = op->err;
-	free_op(op);
+	if (b.ended)
+		return b.r;
+	dv_err_sys(err, -r, "%s", op->kind->what);
+	dv_diag_op_drop(op);
 	return r;
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 int dv_diag_op_go(struct dv_diag_op *op, int r, struct dv_err *err)
 {
@@ -383,12 +404,9 @@ static void on_hello(struct dv_rpc_call *call DV_UNUSED,
 {
 	struct dv_diag *d = arg;
 	struct dv_err err = DV_ERR_INIT;
-	int r = reply->r;
+	int r = dv_diag_said(&d->hello_call, reply, &err);
 
-	d->hello_call = NULL;
 	d->ask = DV_ASK_NOT_YET;
-	if (r < 0 && reply->err)
-		err = *reply->err;
 	if (r < 0 && err.code == DV_UNIMPLEMENTED) {
 		d->ask = DV_ASK_FOREIGN;
 		r = 0;
@@ -430,29 +448,30 @@ static void on_reply(struct dv_rpc_call *call DV_UNUSED,
 {
 	struct dv_diag_op *op = arg;
 	struct dv_err err = DV_ERR_INIT;
-	int r = reply->r;
+	int r = dv_diag_said(&op->call, reply, &err);
 
-	op->call = NULL;
-	if (r < 0 && reply->err)
-		err = *reply->err;
 	if (op->kind->reply && (r >= 0 || op->kind->wants_errors))
 		r = op->kind->reply(op, reply, &err);
 	if (r != DV_MORE)
 		dv_diag_op_end(op, r, &err);
 }
 
-static int make_call(struct dv_diag_op *op, struct dv_err *err)
+int dv_diag_said(struct dv_rpc_call **callp, const struct dv_rpc_reply *reply,
+		 struct dv_err *err)
+{
+	*callp = NULL;
+	if (reply->r < 0 && reply->err)
+		*err = *reply->err;
+	return reply->r;
+}
+
+int dv_diag_op_call(struct dv_diag_op *op, dv_rpc_fn *fn, struct dv_err *err)
 {
 	const struct dv_diag_kind *k = op->kind;
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
-	int r = k->conns ? k->conns(op, err) : 0;
 	const struct dv_buf *rq = &op->request[op->v1];
+	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
+	int r;
 
-	if (r < 0)
-		return r;
-	op->stage = DV_STAGE_WAITING;
-	if (k->call)
-		return k->call(op, err);
 	o.timeout_ms = dv_diag_op_left(op);
 	o.wait_ready = op->wait_ready;
 	o.fds = op->give;
@@ -460,9 +479,38 @@ static int make_call(struct dv_diag_op *op, struct dv_err *err)
 	r = dv_rpc_call(op->diag->rpc, &op->call,
 			op->v1 ? DV_DIAG_V1 : k->service,
 			op->v1 ? k->v1 : k->method, rq->data, rq->len, &o,
-			on_reply, op, err);
+			fn ? fn : on_reply, op, err);
 	close_given(op);
 	return r < 0 ? r : DV_MORE;
+}
+
+/* Append the field with the id of the connection. */
+static int name_conn(struct dv_diag_op *op, struct dv_err *err)
+{
+	uint32_t field = op->kind->conn_field[op->v1];
+	uint8_t bytes[20]; /* two numbers of at most 10 bytes */
+	pb_ostream_t out = pb_ostream_from_buffer(bytes, sizeof(bytes));
+	int r;
+
+	if (!field)
+		return 0;
+	pb_encode_tag(&out, PB_WT_VARINT, field);
+	pb_encode_varint(&out, op->conns[0].id);
+	r = dv_buf_put(&op->request[op->v1], bytes, out.bytes_written);
+	return r < 0 ? dv_err_sys(err, -r, "write the request") : 0;
+}
+
+static int make_call(struct dv_diag_op *op, struct dv_err *err)
+{
+	const struct dv_diag_kind *k = op->kind;
+	int r = name_conn(op, err);
+
+	if (r == 0 && k->conns)
+		r = k->conns(op, err);
+	if (r < 0)
+		return r;
+	op->stage = DV_STAGE_WAITING;
+	return k->call ? k->call(op, err) : dv_diag_op_call(op, NULL, err);
 }
 
 /* Is it known who is there? 0, DV_MORE: it will be, -errno. */

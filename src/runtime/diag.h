@@ -69,11 +69,14 @@ struct dv_diag_kind {
 	const char *v1;      /* method of davit.v1; NULL: none */
 	const char *service; /* of others; NULL: davit.v1 only */
 	const char *method;
+	/* The field of the request that names its one data connection, of
+	 * others and of davit.v1; 0: it needs none, or `conns` names it. */
+	uint32_t conn_field[2];
 	/* Instead of all stages: 0 somebody ends it, DV_EOF done, -errno. */
 	int (*begin)(struct dv_diag_op *op, struct dv_err *err);
 	/* The connections are ready: append to op->request. May be NULL. */
 	int (*conns)(struct dv_diag_op *op, struct dv_err *err);
-	/* Makes the call itself, with its own callback; then it is done. */
+	/* Instead of dv_diag_op_call(op, NULL): DV_MORE, 0 done, -errno. */
 	int (*call)(struct dv_diag_op *op, struct dv_err *err);
 	/* The answer (an error is given when wants_errors). 0: done,
 	 * DV_MORE: it goes on, -errno. NULL: nothing to read. */
@@ -99,7 +102,6 @@ struct dv_diag_op {
 	enum dv_diag_stage stage;
 	bool asked; /* waits for the answer to Hello */
 	bool v1;    /* decided by HELLO */
-	bool ended; /* blocking only: r and err are set */
 	bool wait_ready;
 	uint64_t until_ns; /* UINT64_MAX: never */
 	int extra_ms;      /* for the call, beyond what the server is told */
@@ -114,6 +116,7 @@ struct dv_diag_op {
 	bool may_give, gives;
 	int give[2]; /* owned */
 	size_t n_give;
+	/* What Hello said, when it failed. */
 	int r;
 	struct dv_err err;
 	/* Of the kinds. */
@@ -138,6 +141,14 @@ void dv_diag_op_drop(struct dv_diag_op *op);
 /* Encode into one request, or into both when there is one schema. */
 int dv_diag_op_put(struct dv_diag_op *op, bool v1, const pb_msgdesc_t *fields,
 		   const void *msg, struct dv_err *err);
+/*
+ * Call the kind's method with the request for this server. @fn gets @op; NULL:
+ * the kind's `reply` does. Returns DV_MORE or -errno.
+ */
+int dv_diag_op_call(struct dv_diag_op *op, dv_rpc_fn *fn, struct dv_err *err);
+/* What a call said, the call being over: reply->r, with its error in @err. */
+int dv_diag_said(struct dv_rpc_call **callp, const struct dv_rpc_reply *reply,
+		 struct dv_err *err);
 /* Begin. @r is what filling it said: < 0 drops it. */
 int dv_diag_op_go(struct dv_diag_op *op, int r, struct dv_err *err);
 /* The end: @err belongs to @r. From the loop; @op is gone afterwards. */

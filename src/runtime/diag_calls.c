@@ -317,12 +317,9 @@ static void on_any(struct dv_rpc_call *call DV_UNUSED,
 {
 	struct dv_diag_op *op = arg;
 	struct dv_err err = DV_ERR_INIT;
-	int r = reply->r;
+	int r = dv_diag_said(&op->call, reply, &err);
 
-	op->call = NULL;
-	if (r < 0 && reply->err)
-		err = *reply->err;
-	else if (r >= 0)
+	if (r >= 0)
 		r = reply_bytes(op, reply, &err);
 	dv_diag_op_end(op, r, &err);
 }
@@ -340,6 +337,7 @@ static int call_any(struct dv_diag_op *op, struct dv_err *err)
 	return r < 0 ? r : DV_MORE;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): any call, with both its ends */
 int dv_diag_call(struct dv_diag *diag, const char *service, const char *method,
 		 const void *payload, size_t len, bool wait_ready, void **outp,
 		 size_t *out_lenp, const struct dv_diag_how *how,

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "base/def.h"
 #include "base/fd.h"
@@ -129,13 +128,10 @@ static int listen_to_all(struct dv_diag_capture *c, bool on)
 static int send_queue(struct dv_diag_capture *c)
 {
 	while (c->queue.len) {
-		ssize_t n = send(c->out, c->queue.data, c->queue.len,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = dv_send(c->out, c->queue.data, c->queue.len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return errno == EAGAIN ? DV_MORE : -errno;
+			return n == -EAGAIN ? DV_MORE : (int)n;
 		c->bytes += (uint64_t)n;
 		dv_buf_drop(&c->queue, (size_t)n);
 	}
@@ -285,8 +281,6 @@ int dv_diag_capture_query(struct dv_diag *diag,
 /* ---- start ------------------------------------------------------------------
  */
 
-static int call_capture(struct dv_diag_op *op, struct dv_err *err);
-
 static void deinit_capture(struct dv_diag_op *op)
 {
 	dv_diag_capture_free(op->own);
@@ -337,46 +331,26 @@ static int take_streams(struct dv_diag_op *op, struct dv_err *err)
 	return 0;
 }
 
-static void on_answer(struct dv_rpc_call *call DV_UNUSED,
-		      const struct dv_rpc_reply *reply, void *arg)
+static int reply_capture(struct dv_diag_op *op,
+			 const struct dv_rpc_reply *reply, struct dv_err *err)
 {
-	struct dv_diag_op *op = arg;
-	struct dv_err err = DV_ERR_INIT;
 	uint32_t n = 0;
-	int r = reply->r;
-
-	op->call = NULL;
-	if (r < 0 && reply->err)
-		err = *reply->err;
-	if (r >= 0 && op->n_conns) {
-		r = take_streams(op, &err);
-	} else if (r >= 0) {
-		r = count_streams(reply, &n, &err);
-		if (r == 0 && !n)
-			r = dv_err_set(&err, ENODEV, DV_NOT_FOUND,
-				       "there is no interface");
-		if (r == 0 && n > DV_DIAG_CONNS_MAX)
-			r = dv_err_set(&err, EMSGSIZE, DV_EXHAUSTED,
-				       "%u interfaces are too many", n);
-		if (r == 0) {
-			op->n_conns = n;
-			dv_diag_conns_start(op);
-			return;
-		}
-	}
-	dv_diag_op_end(op, r, &err);
-}
-
-static int call_capture(struct dv_diag_op *op, struct dv_err *err)
-{
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
 	int r;
 
-	o.timeout_ms = dv_diag_op_left(op);
-	r = dv_rpc_call(op->diag->rpc, &op->call, DV_DIAG_OLD, "PacketCapture",
-			op->request[0].data, op->request[0].len, &o, on_answer,
-			op, err);
-	return r < 0 ? r : DV_MORE;
+	if (op->n_conns)
+		return take_streams(op, err);
+	r = count_streams(reply, &n, err);
+	if (r < 0)
+		return r;
+	if (!n)
+		return dv_err_set(err, ENODEV, DV_NOT_FOUND,
+				  "there is no interface");
+	if (n > DV_DIAG_CONNS_MAX)
+		return dv_err_set(err, EMSGSIZE, DV_EXHAUSTED,
+				  "%u interfaces are too many", n);
+	op->n_conns = n;
+	dv_diag_conns_start(op);
+	return DV_MORE;
 }
 
 static const struct dv_diag_kind kind_capture = {
@@ -384,7 +358,7 @@ static const struct dv_diag_kind kind_capture = {
 	.service = DV_DIAG_OLD,
 	.method = "PacketCapture",
 	.conns = conns_capture,
-	.call = call_capture,
+	.reply = reply_capture,
 	.deinit = deinit_capture,
 };
 

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "base/def.h"
 #include "base/fd.h"
@@ -53,9 +52,8 @@ static void on_input(struct dv_src *src, uint32_t events DV_UNUSED)
 	ssize_t n = 0;
 
 	if (c->left)
-		n = send(c->in, c->input, dv_min(c->left, (size_t)CHUNK),
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		n = dv_send(c->in, c->input, dv_min(c->left, (size_t)CHUNK));
+	if (n == -EAGAIN)
 		return;
 	if (n > 0) {
 		c->input += n;
@@ -220,6 +218,7 @@ static int to_the_end(struct collect *c, const struct dv_diag_exec *exec,
 	return finish(c, exit, until, err);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a command, and all it gives */
 int dv_diag_collect(struct dv_diag *diag, const struct dv_diag_exec *exec,
 		    const void *input, size_t input_len, size_t cap,
 		    struct dv_output *out, struct dv_output *errout,

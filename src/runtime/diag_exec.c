@@ -209,10 +209,11 @@ static int conns_exec(struct dv_diag_op *op, struct dv_err *err)
 	return dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
 }
 
-/* Others' servers have one code for everything, and a text. */
-static void name_step(struct dv_err *err)
+/* Others' servers have one code for everything, and a text; davit.v1 says "exec
+ * NAME: ..." of the command, and something else of its directory or user. */
+static void name_step(const struct dv_diag_op *op, struct dv_err *err)
 {
-	if (err->step)
+	if (err->step || (op->v1 && strncmp(err->msg, "exec ", 5) != 0))
 		return;
 	if (err->code == DV_NOT_FOUND || strstr(err->msg, "(os error 2)"))
 		err->step = DV_STEP_LOOKUP;
@@ -248,7 +249,7 @@ static int reply_exec(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
 	int r = reply->r;
 
 	if (r < 0) {
-		name_step(err);
+		name_step(op, err);
 		return r;
 	}
 	r = take_reply(op, reply, p, err);
@@ -502,14 +503,6 @@ int dv_diag_resize(struct dv_diag_proc *p, uint16_t rows, uint16_t cols,
 	return dv_diag_op_go(op, r, err);
 }
 
-static int conns_attach(struct dv_diag_op *op, struct dv_err *err)
-{
-	dv_AttachRequest m = dv_AttachRequest_init_zero;
-
-	m.conn = op->conns[0].id;
-	return dv_diag_op_put(op, true, dv_AttachRequest_fields, &m, err);
-}
-
 static int reply_attach(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
 			struct dv_err *err)
 {
@@ -530,7 +523,7 @@ static int reply_attach(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
 static const struct dv_diag_kind kind_attach = {
 	.what = "attach",
 	.v1 = "Attach",
-	.conns = conns_attach,
+	.conn_field = { 0, dv_AttachRequest_conn_tag },
 	.reply = reply_attach,
 };
 
@@ -548,7 +541,6 @@ int dv_diag_attach(struct dv_diag_proc *p, int which, uint64_t offset, int *fdp,
 	m.pid = p->pid;
 	m.stream = (uint32_t)which;
 	m.offset = offset;
-	op->n_conns_v1 = 1;
 	op->out[0] = fdp;
 	op->out[1] = offsetp;
 	r = dv_diag_op_put(op, true, dv_AttachRequest_fields, &m, err);

@@ -46,12 +46,14 @@ static int copy_words(char ***outp, char *const *words, size_t n)
 	char **out = calloc(n + 1, sizeof(*out));
 
 	*outp = out;
-	for (size_t i = 0; out && i < n; i++) {
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
 		out[i] = strdup(words[i]);
 		if (!out[i])
 			return -ENOMEM;
 	}
-	return out ? 0 : -ENOMEM;
+	return 0;
 }
 
 static int of_list(struct dv_diag_list *list, const dv_ListReply *m)

@@ -66,12 +66,13 @@ static void both(struct slurp *s)
 static void on_told(struct dv_rpc_call *call DV_UNUSED,
 		    const struct dv_rpc_reply *reply, void *arg)
 {
-	struct slurp *s = arg;
+	struct dv_diag_op *op = arg;
+	struct slurp *s = op->own;
 
-	s->op->call = NULL;
+	op->call = NULL;
 	s->told = true;
 	if (reply->r < 0)
-		dv_diag_op_end(s->op, reply->r, reply->err);
+		dv_diag_op_end(op, reply->r, reply->err);
 	else
 		both(s);
 }
@@ -98,22 +99,18 @@ static void on_data(struct dv_src *src, uint32_t events DV_UNUSED)
 	both(s);
 }
 
-static int call_slurp(struct dv_diag_op *op, struct dv_err *err);
-
-static int call_v1(struct dv_diag_op *op, struct slurp *s, struct dv_err *err)
+static int call_slurp(struct dv_diag_op *op, struct dv_err *err)
 {
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
-	const struct dv_buf *rq = &op->request[1];
+	struct slurp *s = op->own;
 	int r;
 
+	if (!op->v1)
+		return dv_diag_op_call(op, NULL, err);
 	s->fd = dv_diag_conn_take(op, 0);
 	r = dv_src_add(op->diag->loop, &s->src, s->fd, EPOLLIN, on_data);
 	if (r < 0)
 		return dv_err_sys(err, -r, "watch the answer");
-	o.timeout_ms = dv_diag_op_left(op);
-	r = dv_rpc_call(op->diag->rpc, &op->call, DV_DIAG_V1, op->kind->v1,
-			rq->data, rq->len, &o, on_told, s, err);
-	return r < 0 ? r : DV_MORE;
+	return dv_diag_op_call(op, on_told, err);
 }
 
 /* ---- others ---------------------------------------------------------------
@@ -132,51 +129,20 @@ static bool take_bytes(pb_istream_t *in, const pb_field_t *field DV_UNUSED,
 	return true;
 }
 
-static int decode(const struct dv_rpc_reply *reply, struct dv_buf *buf,
-		  struct dv_err *err)
+static int reply_slurp(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+		       struct dv_err *err)
 {
 	dv_diag_DumpSavedStateResponse m =
 		dv_diag_DumpSavedStateResponse_init_zero;
-
-	/* A profile has the same one field. */
-	m.data.funcs.decode = take_bytes;
-	m.data.arg = buf;
-	return dv_pb_decode(dv_diag_DumpSavedStateResponse_fields,
-			    reply->payload, reply->len, &m, err);
-}
-
-static void on_message(struct dv_rpc_call *call DV_UNUSED,
-		       const struct dv_rpc_reply *reply, void *arg)
-{
-	struct slurp *s = arg;
-	struct dv_diag_op *op = s->op;
-	struct dv_err err = DV_ERR_INIT;
-	int r = reply->r;
-
-	op->call = NULL;
-	if (r < 0 && reply->err)
-		err = *reply->err;
-	if (r >= 0)
-		r = decode(reply, &s->buf, &err);
-	if (r >= 0)
-		r = give(op, &s->buf, &err);
-	dv_diag_op_end(op, r, &err);
-}
-
-static int call_slurp(struct dv_diag_op *op, struct dv_err *err)
-{
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
-	const struct dv_buf *rq = &op->request[0];
 	struct slurp *s = op->own;
 	int r;
 
-	if (op->v1)
-		return call_v1(op, s, err);
-	o.timeout_ms = dv_diag_op_left(op);
-	r = dv_rpc_call(op->diag->rpc, &op->call, op->kind->service,
-			op->kind->method, rq->data, rq->len, &o, on_message, s,
-			err);
-	return r < 0 ? r : DV_MORE;
+	/* A profile has the same one field. */
+	m.data.funcs.decode = take_bytes;
+	m.data.arg = &s->buf;
+	r = dv_pb_decode(dv_diag_DumpSavedStateResponse_fields, reply->payload,
+			 reply->len, &m, err);
+	return r < 0 ? r : give(op, &s->buf, err);
 }
 
 static int new_slurp(struct dv_diag *diag, const struct dv_diag_kind *kind,
@@ -200,30 +166,20 @@ static int new_slurp(struct dv_diag *diag, const struct dv_diag_kind *kind,
 	(*opp)->own = s;
 	(*opp)->out[0] = datap;
 	(*opp)->out[1] = lenp;
-	(*opp)->n_conns_v1 = 1;
 	return 0;
 }
 
 /* ---- saved state ------------------------------------------------------------
  */
 
-static int conns_saved_state(struct dv_diag_op *op, struct dv_err *err)
-{
-	dv_SavedStateRequest m = dv_SavedStateRequest_init_zero;
-
-	if (!op->v1)
-		return 0;
-	m.conn = op->conns[0].id;
-	return dv_diag_op_put(op, true, dv_SavedStateRequest_fields, &m, err);
-}
-
 static const struct dv_diag_kind kind_saved_state = {
 	.what = "saved state",
 	.v1 = "SavedState",
 	.service = DV_DIAG_OLD,
 	.method = "DumpSavedState",
-	.conns = conns_saved_state,
+	.conn_field = { 0, dv_SavedStateRequest_conn_tag },
 	.call = call_slurp,
+	.reply = reply_slurp,
 	.deinit = deinit_slurp,
 };
 
@@ -239,23 +195,14 @@ int dv_diag_saved_state(struct dv_diag *diag, void **datap, size_t *lenp,
 /* ---- memory profile ---------------------------------------------------------
  */
 
-static int conns_mem_profile(struct dv_diag_op *op, struct dv_err *err)
-{
-	dv_MemProfileRequest m = dv_MemProfileRequest_init_zero;
-
-	if (!op->v1)
-		return 0;
-	m.conn = op->conns[0].id;
-	return dv_diag_op_put(op, true, dv_MemProfileRequest_fields, &m, err);
-}
-
 static const struct dv_diag_kind kind_mem_profile = {
 	.what = "memory profile",
 	.v1 = "MemProfile",
 	.service = DV_DIAG_NEW,
 	.method = "MemoryProfileTrace",
-	.conns = conns_mem_profile,
+	.conn_field = { 0, dv_MemProfileRequest_conn_tag },
 	.call = call_slurp,
+	.reply = reply_slurp,
 	.deinit = deinit_slurp,
 };
 

@@ -156,7 +156,6 @@ int dv_diag_stream_op(struct dv_diag *diag, const struct dv_diag_kind *kind,
 	s->fd = s->errfd = -1;
 	(*opp)->own = s;
 	(*opp)->out[0] = streamp;
-	(*opp)->n_conns_v1 = (*opp)->n_conns_old = 1;
 	return 0;
 }
 
@@ -174,67 +173,44 @@ static void hand_over(struct dv_diag_op *op)
 	op->own = NULL;
 }
 
-/* davit.v1 answers at the end; the others' answer is the beginning. */
-static int call_stream(struct dv_diag_op *op, struct dv_err *err);
-
-static void on_begun(struct dv_rpc_call *call DV_UNUSED,
-		     const struct dv_rpc_reply *reply, void *arg)
+static int reply_begun(struct dv_diag_op *op,
+		       const struct dv_rpc_reply *reply DV_UNUSED,
+		       struct dv_err *err DV_UNUSED)
 {
-	struct dv_diag_op *op = arg;
 	struct dv_diag_stream *s = op->own;
-	struct dv_err err = DV_ERR_INIT;
 
-	op->call = NULL;
-	if (reply->r < 0) {
-		if (reply->err)
-			err = *reply->err;
-	} else {
-		s->told = true;
-		hand_over(op);
-	}
-	dv_diag_op_end(op, reply->r, &err);
+	s->told = true;
+	hand_over(op);
+	return 0;
 }
 
+/* davit.v1 answers at the end; the others' answer is the beginning. */
 static int call_stream(struct dv_diag_op *op, struct dv_err *err)
 {
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
-	const struct dv_diag_kind *k = op->kind;
-	const struct dv_buf *rq = &op->request[op->v1];
+	const struct dv_buf *rq = &op->request[1];
 	struct dv_diag_stream *s = op->own;
 	int r;
 
 	s->fd = dv_diag_conn_take(op, 0);
-	if (op->v1) {
-		r = dv_rpc_call(op->diag->rpc, &s->call, DV_DIAG_V1, k->v1,
-				rq->data, rq->len, &o, on_told, s, err);
-		if (r == 0)
-			hand_over(op);
-		return r;
-	}
-	o.timeout_ms = dv_diag_op_left(op);
-	r = dv_rpc_call(op->diag->rpc, &op->call, k->service, k->method,
-			rq->data, rq->len, &o, on_begun, op, err);
-	return r < 0 ? r : DV_MORE;
+	if (!op->v1)
+		return dv_diag_op_call(op, NULL, err);
+	r = dv_rpc_call(op->diag->rpc, &s->call, DV_DIAG_V1, op->kind->v1,
+			rq->data, rq->len, NULL, on_told, s, err);
+	if (r == 0)
+		hand_over(op);
+	return r;
 }
 
 /* ---- files -----------------------------------------------------------------
  */
 
-static int conns_file(struct dv_diag_op *op, struct dv_err *err)
+static int check_file(struct dv_diag_op *op, struct dv_err *err)
 {
-	dv_diag_FileRequest old = dv_diag_FileRequest_init_zero;
-	dv_ReadFileRequest m = dv_ReadFileRequest_init_zero;
-
-	m.conn = old.conn = op->conns[0].id;
-	if (op->v1)
-		return dv_diag_op_put(op, true, dv_ReadFileRequest_fields, &m,
-				      err);
-	if (op->arg)
-		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
-				  "this server reads files from their "
-				  "beginning to their end (it has no "
-				  "davit.v1)");
-	return dv_diag_op_put(op, false, dv_diag_FileRequest_fields, &old, err);
+	if (op->v1 || !op->arg)
+		return 0;
+	return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
+			  "this server reads files from their beginning to "
+			  "their end (it has no davit.v1)");
 }
 
 static const struct dv_diag_kind kind_file = {
@@ -242,8 +218,11 @@ static const struct dv_diag_kind kind_file = {
 	.v1 = "ReadFile",
 	.service = DV_DIAG_OLD,
 	.method = "ReadFile",
-	.conns = conns_file,
+	.conn_field = { dv_diag_FileRequest_conn_tag,
+			dv_ReadFileRequest_conn_tag },
+	.conns = check_file,
 	.call = call_stream,
+	.reply = reply_begun,
 	.deinit = deinit_stream,
 };
 
@@ -258,8 +237,9 @@ int dv_diag_read_file(struct dv_diag *diag, const char *path,
 	struct dv_diag_op *op;
 	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
 
-	if (r == 0)
-		r = dv_diag_stream_op(diag, &kind_file, how, streamp, &op, err);
+	if (r < 0)
+		return r;
+	r = dv_diag_stream_op(diag, &kind_file, how, streamp, &op, err);
 	if (r < 0)
 		return r;
 	m.path = old.file_path = dv_diag_borrow(path);
@@ -296,11 +276,8 @@ static void on_dump_exit(struct dv_rpc_call *call DV_UNUSED,
 	dv_diag_WaitResponse m = dv_diag_WaitResponse_init_zero;
 	struct dv_diag_stream *s = arg;
 	struct dv_err err = DV_ERR_INIT;
-	int r = reply->r;
+	int r = dv_diag_said(&s->call, reply, &err);
 
-	s->call = NULL;
-	if (r < 0 && reply->err)
-		err = *reply->err;
 	if (r >= 0)
 		r = dv_pb_decode(dv_diag_WaitResponse_fields, reply->payload,
 				 reply->len, &m, &err);
@@ -311,65 +288,39 @@ static void on_dump_exit(struct dv_rpc_call *call DV_UNUSED,
 	tell(s, r, &err);
 }
 
+/* The program says on stderr what goes wrong. */
 static int conns_core(struct dv_diag_op *op, struct dv_err *err)
 {
 	dv_diag_ExecRequest old = dv_diag_ExecRequest_init_zero;
-	dv_CoreRequest m = dv_CoreRequest_init_zero;
 	struct dv_diag_stream *s = op->own;
 
-	if (op->v1) {
-		m.conn = op->conns[0].id;
-		return dv_diag_op_put(op, true, dv_CoreRequest_fields, &m, err);
-	}
-	old.stdout = op->conns[0].id;
+	if (op->v1)
+		return 0;
 	old.stderr = op->conns[1].id;
 	s->errfd = dv_diag_conn_take(op, 1);
 	return dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &old, err);
 }
 
 /* It runs: wait for it from now on. */
-static void on_dump(struct dv_rpc_call *call DV_UNUSED,
-		    const struct dv_rpc_reply *reply, void *arg)
+static int reply_core(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+		      struct dv_err *err)
 {
-	struct dv_diag_op *op = arg;
 	struct dv_diag_stream *s = op->own;
 	dv_diag_ExecResponse m = dv_diag_ExecResponse_init_zero;
 	dv_diag_WaitRequest wait = dv_diag_WaitRequest_init_zero;
 	dv_autobuf out = DV_BUF_INIT(64);
-	struct dv_err err = DV_ERR_INIT;
-	int r = reply->r;
+	int r = dv_pb_decode(dv_diag_ExecResponse_fields, reply->payload,
+			     reply->len, &m, err);
 
-	op->call = NULL;
-	if (r < 0 && reply->err)
-		err = *reply->err;
-	if (r >= 0)
-		r = dv_pb_decode(dv_diag_ExecResponse_fields, reply->payload,
-				 reply->len, &m, &err);
 	wait.pid = m.pid;
 	if (r >= 0)
-		r = dv_pb_encode(dv_diag_WaitRequest_fields, &wait, &out, &err);
+		r = dv_pb_encode(dv_diag_WaitRequest_fields, &wait, &out, err);
 	if (r >= 0)
 		r = dv_rpc_call(op->diag->rpc, &s->call, DV_DIAG_OLD, "Wait",
-				out.data, out.len, NULL, on_dump_exit, s, &err);
+				out.data, out.len, NULL, on_dump_exit, s, err);
 	if (r >= 0)
 		hand_over(op);
-	dv_diag_op_end(op, r, &err);
-}
-
-static int call_core(struct dv_diag_op *op, struct dv_err *err)
-{
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
-	struct dv_diag_stream *s = op->own;
-	int r;
-
-	if (op->v1)
-		return call_stream(op, err);
-	s->fd = dv_diag_conn_take(op, 0);
-	o.timeout_ms = dv_diag_op_left(op);
-	r = dv_rpc_call(op->diag->rpc, &op->call, DV_DIAG_OLD, "Exec",
-			op->request[0].data, op->request[0].len, &o, on_dump,
-			op, err);
-	return r < 0 ? r : DV_MORE;
+	return r;
 }
 
 static const struct dv_diag_kind kind_core = {
@@ -377,8 +328,11 @@ static const struct dv_diag_kind kind_core = {
 	.v1 = "Core",
 	.service = DV_DIAG_OLD,
 	.method = "Exec",
+	.conn_field = { dv_diag_ExecRequest_stdout_tag,
+			dv_CoreRequest_conn_tag },
 	.conns = conns_core,
-	.call = call_core,
+	.call = call_stream,
+	.reply = reply_core,
 	.deinit = deinit_stream,
 };
 
@@ -410,24 +364,14 @@ int dv_diag_core(struct dv_diag *diag, int32_t pid,
 
 /* ---- kernel log: its records are in diag_kmsg.c -------------------------- */
 
-static int conns_kmsg(struct dv_diag_op *op, struct dv_err *err)
-{
-	dv_diag_KmsgRequest old = dv_diag_KmsgRequest_init_zero;
-	dv_KmsgRequest m = dv_KmsgRequest_init_zero;
-
-	m.conn = old.conn = op->conns[0].id;
-	if (op->v1)
-		return dv_diag_op_put(op, true, dv_KmsgRequest_fields, &m, err);
-	return dv_diag_op_put(op, false, dv_diag_KmsgRequest_fields, &old, err);
-}
-
 static const struct dv_diag_kind kind_kmsg = {
 	.what = "kmsg",
 	.v1 = "Kmsg",
 	.service = DV_DIAG_OLD,
 	.method = "Kmsg",
-	.conns = conns_kmsg,
+	.conn_field = { dv_diag_KmsgRequest_conn_tag, dv_KmsgRequest_conn_tag },
 	.call = call_stream,
+	.reply = reply_begun,
 	.deinit = deinit_stream,
 };
 
@@ -460,7 +404,8 @@ int dv_diag_kmsg(struct dv_diag *diag, const struct dv_diag_kmsg_opts *opts,
 	struct dv_diag_op *op;
 	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
 
-	if (r == 0)
-		r = dv_diag_stream_op(diag, &kind_kmsg, how, streamp, &op, err);
+	if (r < 0)
+		return r;
+	r = dv_diag_stream_op(diag, &kind_kmsg, how, streamp, &op, err);
 	return r < 0 ? r : dv_diag_op_go(op, fill_kmsg(op, &o, err), err);
 }

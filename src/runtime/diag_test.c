@@ -259,7 +259,7 @@ static void begin(void)
 	CHECK_EQ(dv_server_add(g.server, &old_service, NULL), 0);
 	CHECK_EQ(dv_server_add(g.server, &new_service, NULL), 0);
 	CHECK_EQ(dv_server_add(g.server, &inspect_service, NULL), 0);
-	CHECK_EQ(dv_data_new(&g.data, g.loop), 0);
+	CHECK_EQ(dv_data_new(&g.data, g.loop, NULL), 0);
 	o.diag = g.server;
 	o.data = g.data;
 	CHECK_EQ(dv_door_new(&g.door, g.loop, g.path, -1, &o, &err), 0);

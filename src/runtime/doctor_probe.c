@@ -133,7 +133,7 @@ int dv_doctor_probe(struct dv_probe *probe)
 		n = write(wr, probe, sizeof(*probe));
 		_exit(n != (ssize_t)sizeof(*probe));
 	}
-	wr = dv_close(wr);
+	wr = dv_close(wr); /* NOLINT(clang-analyzer-deadcode.DeadStores) */
 	n = dv_read_full(rd, probe, sizeof(*probe));
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;

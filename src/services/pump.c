@@ -413,7 +413,7 @@ int dv_pieces_add(pb_bytes_array_t ***listp, pb_size_t *countp,
 	while (len > 0) {
 		size_t n = dv_min(len, (size_t)PIECE_MAX);
 		pb_bytes_array_t **list =
-			realloc(*listp, (*countp + 1U) * sizeof(*list));
+			reallocarray(*listp, *countp + 1U, sizeof(void *));
 
 		if (!list)
 			return -ENOMEM;
@@ -422,6 +422,7 @@ int dv_pieces_add(pb_bytes_array_t ***listp, pb_size_t *countp,
 		if (!list[*countp])
 			return -ENOMEM;
 		list[*countp]->size = (pb_size_t)n;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
 		memcpy(list[*countp]->bytes, p, n);
 		++*countp;
 		p += n;

@@ -217,8 +217,7 @@ static void say_connect(struct dv_dial *d)
 	int r;
 
 	/* A fresh socket has room for it. */
-	if (send(d->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) !=
-	    (ssize_t)len) {
+	if (dv_send(d->fd, line, len) != (ssize_t)len) {
 		closed(d);
 		return;
 	}

@@ -2,7 +2,6 @@
 #include "transport/hvsock_accept.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "base/fd.h"
 
@@ -21,13 +20,10 @@ uint32_t dv_hvsock_number(struct dv_hvsock_numbers *numbers)
 /* All of it or nothing that anybody could use. */
 static int send_line(int fd, const char *line, size_t len)
 {
-	ssize_t n;
+	ssize_t n = dv_send(fd, line, len);
 
-	do
-		n = send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	return (size_t)n == len ? 0 : -EAGAIN;
 }
 

@@ -75,14 +75,8 @@ static void lane_end(struct dv_tunnel *t, int i, int sys)
 static ssize_t end_write(const struct dv_tunnel_end *end, const char *p,
 			 size_t len)
 {
-	ssize_t n;
-
-	if (!end->socket)
-		return dv_write(end->fd, p, len);
-	do
-		n = send(end->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	return end->socket ? dv_send(end->fd, p, len)
+			   : dv_write(end->fd, p, len);
 }
 
 static ssize_t fill_buffer(struct dv_lane *lane,

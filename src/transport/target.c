@@ -35,7 +35,7 @@ static int path_target(const char *path, struct dv_target *t,
 
 	if (len == 0)
 		return dv_err_set(err, EINVAL, DV_INVALID,
-				  "empty path of a target");
+				  "a target without a path");
 	if (len >= sizeof(t->path)) {
 		dv_err_sys(err, ENAMETOOLONG, "target %s", path);
 		dv_err_hint(err, "a socket's path has at most %zu bytes",

@@ -74,11 +74,16 @@ static int connect_to(int fd, const struct sockaddr_un *sa)
 	return r < 0 ? -errno : 0;
 }
 
-static void hint_connect(struct dv_err *err, int sys)
+static void hint_connect(struct dv_err *err, int sys, const char *path)
 {
+	struct stat st;
+
 	if (sys == ENOENT)
 		dv_err_hint(err, "nothing listens there (yet): is it running, "
 				 "and is the path right?");
+	else if (sys == ECONNREFUSED && stat(path, &st) == 0 &&
+		 !S_ISSOCK(st.st_mode))
+		dv_err_hint(err, "it is no socket");
 	else if (sys == ECONNREFUSED)
 		dv_err_hint(err, "nobody listens on it any more: its owner "
 				 "has ended");
@@ -101,7 +106,7 @@ int dv_unix_connect(const char *path, struct dv_err *err)
 	if (r == 0)
 		return dv_take_fd(&fd);
 	dv_err_sys(err, -r, "connect to %s", path);
-	hint_connect(err, -r);
+	hint_connect(err, -r, path);
 	return r;
 }
 
@@ -212,6 +217,7 @@ static int bind_and_stat(const char *path, uint32_t flags, struct stat *stp,
 	if (fd < 0)
 		return dv_err_sys(err, -fd, "make a socket for %s", path);
 	lock = lock_dir(path);
+	(void)lock; /* only held */
 	r = bind_to(fd, &sa, mode, err);
 	if (r < 0)
 		return r;
@@ -235,7 +241,7 @@ int dv_unix_listen(struct dv_listener *l, struct dv_loop *loop,
 		   struct dv_err *err)
 {
 	dv_autofree char *copy = strdup(path);
-	struct stat st;
+	struct stat st = { 0 };
 	int fd, r;
 
 	if (!copy)

@@ -185,7 +185,7 @@ TEST(prpsinfo_is_the_struct_of_this_machine)
 	CHECK_EQ(s.pr_state, 3);
 	CHECK_EQ(s.pr_sname, 'T');
 	CHECK_EQ(s.pr_zomb, 0);
-	CHECK_EQ(s.pr_nice, -5);
+	CHECK_EQ((signed char)s.pr_nice, -5); /* its char may be unsigned */
 	CHECK_EQ(s.pr_flag, 0x400100);
 	CHECK_EQ(s.pr_uid, 1000);
 	CHECK_EQ(s.pr_gid, 1001);

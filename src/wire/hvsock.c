@@ -77,7 +77,8 @@ static bool parse_guid(const char *text, size_t len, uint32_t *portp)
 			return false;
 		v = v << 4 | (uint32_t)digit;
 	}
-	if (strncasecmp(text + PORT_DIGITS, guid_tail, sizeof(guid_tail) - 1))
+	if (strncasecmp(text + PORT_DIGITS, guid_tail, sizeof(guid_tail) - 1) !=
+	    0)
 		return false;
 	*portp = v;
 	return true;

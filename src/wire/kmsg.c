@@ -9,7 +9,7 @@
 #include "base/def.h"
 
 /* What one feed may bring: fetched records make room. */
-#define ITER_MAX     (1024u * 1024)
+#define ITER_MAX     (1u << 20)
 #define USEC_PER_SEC 1000000
 
 struct dv_kmsg_iter {
@@ -63,10 +63,13 @@ static int hex(char c)
 /* The byte of a \xNN at @p, or -1. */
 static int escaped(const char *p, size_t left)
 {
-	if (left < 4 || p[0] != '\\' || p[1] != 'x' || hex(p[2]) < 0 ||
-	    hex(p[3]) < 0)
+	int high, low;
+
+	if (left < 4 || p[0] != '\\' || p[1] != 'x')
 		return -1;
-	return hex(p[2]) << 4 | hex(p[3]);
+	high = hex(p[2]);
+	low = hex(p[3]);
+	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
 /* Anything that is no escape stands for itself. */

@@ -10,7 +10,7 @@
 #include "base/buf.h"
 
 /* A packet of 256 KiB, which is the longest that anybody captures, and room. */
-#define DV_PCAPNG_BLOCK_MAX (512u * 1024)
+#define DV_PCAPNG_BLOCK_MAX (512u << 10)
 /* Interfaces of one section; libpcap's readers have a limit of this kind, too.
  */
 #define DV_PCAPNG_IFS_MAX  256

@@ -118,35 +118,54 @@ static void next_field(struct dv_rd *rd, struct field *f)
 	}
 }
 
-/* Is it of the kind that the schema says? And UTF-8, where it is text? */
-static int check(const struct field *f, unsigned int wt, bool text,
-		 const char *what, struct dv_err *err)
+/* The kinds of a message's fields, from field 1 on. */
+enum { TEXT = 't', BYTES = 'b', NUMBER = 'n' };
+
+struct schema {
+	const char *what;
+	char kinds[6];
+};
+
+static const struct schema request_schema = { "request", "ttbnb" };
+static const struct schema pair_schema = { "metadata", "tt" };
+static const struct schema response_schema = { "response", "bb" };
+static const struct schema status_schema = { "status", "nt" };
+
+/*
+ * The next field that the schema knows, of the kind that it says. Returns 1, 0
+ * at the end of the message, or -EBADMSG.
+ */
+static int next_known(struct dv_rd *rd, const struct schema *m, struct field *f,
+		      struct dv_err *err)
 {
-	if (f->wt != wt)
-		return bad(err, what, "a field has the wrong type");
-	if (text && !dv_utf8_ok(f->s.ptr, f->s.len))
-		return bad(err, what, "text is not UTF-8");
-	return 0;
+	char kind = 0;
+
+	while (!kind) {
+		if (!rd->left)
+			return 0;
+		next_field(rd, f);
+		if (rd->bad)
+			return bad(err, m->what, "it is cut off");
+		if (f->tag < sizeof(m->kinds))
+			kind = m->kinds[f->tag - 1];
+	}
+	if (f->wt != (kind == NUMBER ? WT_VARINT : WT_LEN))
+		return bad(err, m->what, "a field has the wrong type");
+	if (kind == TEXT && !dv_utf8_ok(f->s.ptr, f->s.len))
+		return bad(err, m->what, "text is not UTF-8");
+	return 1;
 }
 
 static int pair_parse(struct dv_str data, struct dv_str *key,
 		      struct dv_str *val, struct dv_err *err)
 {
 	struct dv_rd rd = dv_rd_mem(data.ptr, data.len);
-	int r = 0;
+	struct field f;
+	int r;
 
 	*key = *val = (struct dv_str){ "", 0 };
-	while (rd.left && r == 0) {
-		struct field f;
-
-		next_field(&rd, &f);
-		if (rd.bad)
-			return bad(err, "metadata", "it is cut off");
-		if (f.tag > 2)
-			continue;
-		r = check(&f, WT_LEN, true, "metadata", err);
+	while ((r = next_known(&rd, &pair_schema, &f, err)) > 0)
 		*(f.tag == 1 ? key : val) = f.s;
-	}
 	return r;
 }
 
@@ -155,28 +174,19 @@ static int request_field(struct dv_ttrpc_request *rq, const struct field *f,
 {
 	struct dv_str key, val;
 
-	switch (f->tag) {
-	case 1:
+	if (f->tag == 1)
 		rq->service = f->s;
-		return check(f, WT_LEN, true, "request", err);
-	case 2:
+	else if (f->tag == 2)
 		rq->method = f->s;
-		return check(f, WT_LEN, true, "request", err);
-	case 3:
+	else if (f->tag == 3)
 		rq->payload = f->s;
-		return check(f, WT_LEN, false, "request", err);
-	case 4:
+	else if (f->tag == 4)
 		rq->timeout_ns = f->v;
-		return check(f, WT_VARINT, false, "request", err);
-	case 5:
-		if (++rq->n_metadata > DV_TTRPC_METADATA_MAX)
-			return bad(err, "request", "too much metadata");
-		if (f->wt != WT_LEN)
-			return check(f, WT_LEN, false, "request", err);
+	else if (++rq->n_metadata > DV_TTRPC_METADATA_MAX)
+		return bad(err, "request", "too much metadata");
+	else
 		return pair_parse(f->s, &key, &val, err);
-	default:
-		return 0;
-	}
+	return 0;
 }
 
 int dv_ttrpc_request_parse(const void *data, size_t len,
@@ -184,16 +194,14 @@ int dv_ttrpc_request_parse(const void *data, size_t len,
 {
 	struct dv_rd rd = dv_rd_mem(data, len);
 	struct dv_str none = { "", 0 };
-	int r = 0;
+	struct field f;
+	int r;
 
 	*rq = (struct dv_ttrpc_request){ none, none, none, 0, 0 };
-	while (rd.left && r == 0) {
-		struct field f;
-
-		next_field(&rd, &f);
-		if (rd.bad)
-			return bad(err, "request", "it is cut off");
+	while ((r = next_known(&rd, &request_schema, &f, err)) > 0) {
 		r = request_field(rq, &f, err);
+		if (r < 0)
+			break;
 	}
 	return r;
 }
@@ -202,16 +210,11 @@ int dv_ttrpc_request_metadata(const void *data, size_t len, size_t i,
 			      struct dv_str *key, struct dv_str *value)
 {
 	struct dv_rd rd = dv_rd_mem(data, len);
+	struct field f;
 
-	while (rd.left) {
-		struct field f;
-
-		next_field(&rd, &f);
-		if (rd.bad)
-			break;
-		if (f.tag == 5 && f.wt == WT_LEN && i-- == 0)
+	while (next_known(&rd, &request_schema, &f, NULL) > 0)
+		if (f.tag == 5 && i-- == 0)
 			return pair_parse(f.s, key, value, NULL);
-	}
 	return -ENOENT;
 }
 
@@ -219,21 +222,14 @@ static int status_parse(struct dv_str data, struct dv_ttrpc_response *rs,
 			struct dv_err *err)
 {
 	struct dv_rd rd = dv_rd_mem(data.ptr, data.len);
-	int r = 0;
+	struct field f;
+	int r;
 
-	while (rd.left && r == 0) {
-		struct field f;
-
-		next_field(&rd, &f);
-		if (rd.bad)
-			return bad(err, "status", "it is cut off");
-		if (f.tag == 1) {
-			r = check(&f, WT_VARINT, false, "status", err);
+	while ((r = next_known(&rd, &status_schema, &f, err)) > 0) {
+		if (f.tag == 1)
 			rs->code = (int32_t)(uint32_t)f.v;
-		} else if (f.tag == 2) {
-			r = check(&f, WT_LEN, true, "status", err);
+		else
 			rs->message = f.s;
-		}
 	}
 	return r;
 }
@@ -243,22 +239,15 @@ int dv_ttrpc_response_parse(const void *data, size_t len,
 {
 	struct dv_rd rd = dv_rd_mem(data, len);
 	struct dv_str none = { "", 0 };
-	int r = 0;
+	struct field f;
+	int r;
 
 	*rs = (struct dv_ttrpc_response){ 0, none, none };
-	while (rd.left && r == 0) {
-		struct field f;
-
-		next_field(&rd, &f);
-		if (rd.bad)
-			return bad(err, "response", "it is cut off");
-		if (f.tag != 1 && f.tag != 2)
-			continue;
-		r = check(&f, WT_LEN, false, "response", err);
-		if (r == 0 && f.tag == 1)
-			r = status_parse(f.s, rs, err);
-		else
+	while ((r = next_known(&rd, &response_schema, &f, err)) > 0) {
+		if (f.tag == 2)
 			rs->payload = f.s;
+		else if ((r = status_parse(f.s, rs, err)) < 0)
+			break;
 	}
 	return r;
 }

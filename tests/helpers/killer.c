@@ -12,8 +12,8 @@
  * that it is seen whether any is left, and so that they stay zombies while the
  * next davit command, with which every round ends, has to cope with that. Then
  * they are reaped: all must be dead within 10 s. After one more command nothing
- * may be left in RUNDIR, and no group that was noted there. Exit status: 0, 1
- * something failed, 77 it cannot be tried here, 2 usage.
+ * may be left in RUNDIR or noted in its slots, and no group that was. Exit
+ *status: 0, 1 something failed, 77 it cannot be tried here, 2 usage.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -119,27 +119,32 @@ static void next_command(void)
 static size_t n_groups;
 static char groups[GROUPS_MAX][256];
 
-/* The groups that are noted in the file of one sandbox. */
-static void read_groups(const char *id)
+/* The groups that are noted in a file of RUNDIR; how many. */
+static size_t read_groups(const char *file)
 {
 	char path[512], *text = NULL, *save = NULL;
-	size_t len;
+	size_t len, before = n_groups;
 
-	snprintf(path, sizeof(path), "%s/%s/lock", rundir, id);
+	snprintf(path, sizeof(path), "%s/%s", rundir, file);
 	if (dv_read_file(AT_FDCWD, path, 65536, &text, &len) < 0)
-		return;
+		return 0;
+	/* Slots are filled up with zeros. */
+	for (size_t i = 0; i < len; i++)
+		text[i] = text[i] ? text[i] : '\n';
 	for (char *line = strtok_r(text, "\n", &save); line;
 	     line = strtok_r(NULL, "\n", &save))
 		if (n_groups < GROUPS_MAX)
 			snprintf(groups[n_groups++], sizeof(groups[0]), "%s",
 				 line);
 	free(text);
+	return n_groups - before;
 }
 
 static bool is_home(const char *name)
 {
 	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-	       strcmp(name, "mnt") != 0 && strcmp(name, "names") != 0;
+	       strcmp(name, "mnt") != 0 && strcmp(name, "names") != 0 &&
+	       strcmp(name, "slots") != 0;
 }
 
 /* A directory that is being made looks like one that its maker left: the
@@ -175,10 +180,22 @@ static int each_home(void (*fn)(const char *))
 
 static void look_at_home(const char *id)
 {
-	if (id[0] == '.')
+	char lock[300];
+
+	if (id[0] == '.') {
 		age_unborn(id);
-	else
-		read_groups(id);
+		return;
+	}
+	snprintf(lock, sizeof(lock), "%s/lock", id);
+	read_groups(lock);
+}
+
+/* All groups that are noted anywhere. */
+static void look(void)
+{
+	n_groups = 0;
+	read_groups("slots");
+	each_home(look_at_home);
 }
 
 static void tell_home(const char *id)
@@ -219,8 +236,10 @@ static void reap_all(void)
 
 static void check_round(void)
 {
-	n_groups = 0;
-	each_home(look_at_home);
+	size_t noted;
+
+	look();
+	noted = n_groups;
 	next_command(); /* the dead are still zombies */
 	reap_all();
 	next_command();
@@ -228,6 +247,9 @@ static void check_round(void)
 		complain("something is left in RUNDIR");
 		each_home(tell_home);
 	}
+	if (read_groups("slots") > 0)
+		complain("something is left in the slots");
+	n_groups = noted;
 	for (size_t i = 0; i < n_groups; i++) {
 		if (access(groups[i], F_OK) < 0)
 			continue;
@@ -398,8 +420,7 @@ static void round_frozen(int n)
 	round_ns = 0;
 	if (dv_read(out, &byte, 1) != 1)
 		complain("the command does not start");
-	n_groups = 0;
-	each_home(look_at_home);
+	look();
 	if (!freeze()) {
 		fprintf(stderr, "killer: no v2 group that can be frozen\n");
 		n_failed = 77;
