@@ -38,6 +38,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "engine/foreign.h"
 #include "engine/landlock.h"
 #include "engine/plan.h"
 #include "engine/pty.h"
@@ -222,7 +223,7 @@ static struct rlimit make_room(int floor)
 	struct rlimit old, wide;
 
 	getrlimit(RLIMIT_NOFILE, &old); /* cannot fail */
-	if (old.rlim_cur < (rlim_t)(floor + DV_PLAN_FDS_MAX + 2)) {
+	if (old.rlim_cur < (rlim_t)floor + DV_PLAN_FDS_MAX + 2) {
 		wide = (struct rlimit){ old.rlim_max, old.rlim_max };
 		setrlimit(RLIMIT_NOFILE, &wide);
 	}
@@ -380,6 +381,18 @@ static int set_death_signal(const struct dv_launch *l, struct dv_err *err)
 	return 0;
 }
 
+/* Not an errno: what was found is not for this filter. */
+enum { FOREIGN = 1 << 16 };
+
+/* Returns why nothing was executed. */
+static int try_exec(const struct dv_launch *l, const char *file)
+{
+	if (l->native_only && dv_is_foreign(file))
+		return FOREIGN;
+	execve(file, l->argv, l->envp);
+	return errno;
+}
+
 /* True when errno of an execve means: look in the next directory. */
 static bool look_further(int e)
 {
@@ -387,13 +400,13 @@ static bool look_further(int e)
 	       e == ENAMETOOLONG;
 }
 
-/* Try each directory of PATH; what stopped it is in *@seen (an errno). */
-static void exec_in_path(const struct dv_launch *l, const char *name, int *seen)
+/* Try each directory of PATH. Returns what stopped it. */
+static int exec_in_path(const struct dv_launch *l, const char *name)
 {
 	char file[4096];
 	const char *dir = l->path;
+	int seen = ENOENT;
 
-	*seen = ENOENT;
 	while (dir) {
 		const char *end = strchrnul(dir, ':');
 		int len = (int)(end - dir);
@@ -401,16 +414,28 @@ static void exec_in_path(const struct dv_launch *l, const char *name, int *seen)
 			       len ? "/" : "", name);
 
 		if (n > 0 && (size_t)n < sizeof(file)) {
-			execve(file, l->argv, l->envp);
-			if (!look_further(errno)) {
-				*seen = errno;
-				return;
-			}
-			if (errno == EACCES && access(file, F_OK) == 0)
-				*seen = EACCES;
+			int e = try_exec(l, file);
+
+			if (!look_further(e))
+				return e;
+			if (e == EACCES && access(file, F_OK) == 0)
+				seen = EACCES;
 		}
 		dir = *end ? end + 1 : NULL;
 	}
+	return seen;
+}
+
+static int refuse_foreign(const char *file, struct dv_err *err)
+{
+	dv_err_hint(err, "--seccomp unconfined, or --seccomp FILE with a "
+			 "profile that names SCMP_ARCH_X86");
+	return dv_err_step(err,
+			   dv_err_set(err, ENOEXEC, DV_DENIED,
+				      "exec %s: a 32-bit program, and the "
+				      "default seccomp filter allows none",
+				      file),
+			   DV_STEP_EXEC);
 }
 
 /* Nothing was executed: say whether it was there. Returns -errno. */
@@ -449,15 +474,11 @@ static int exec_command(const struct dv_launch *l, struct dv_err *err)
 	bool in_path = !strchr(file, '/');
 	if (l->ctl)
 		atomic_store(&l->ctl->executing, 1);
-	if (in_path && file[0]) {
-		exec_in_path(l, file, &e);
-	} else {
-		execve(file, l->argv, l->envp);
-		e = errno;
-	}
+	e = in_path && file[0] ? exec_in_path(l, file) : try_exec(l, file);
 	if (l->ctl)
 		atomic_store(&l->ctl->executing, 0);
-	return exec_failed(file, in_path, e, err);
+	return e == FOREIGN ? refuse_foreign(file, err)
+			    : exec_failed(file, in_path, e, err);
 }
 
 /* Named steps in order: the name is what an error and --timing show. */

@@ -6,6 +6,7 @@
  * by the parent. A failure is written to err_fd as one struct dv_err; if the
  * exec happens, err_fd closes without a byte.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -25,6 +26,7 @@ struct dv_launch {
 	/* Who must be our parent when a death signal is set; 0: nobody is, as
 	 * seen from another pid namespace. */
 	pid_t parent;
+	bool native_only; /* the filter kills what dv_is_foreign() */
 	struct dv_ctl *ctl;
 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * A child that borrows our memory until it executes something, while we wait:
- * what vfork() does, with the flags of clone3() and a stack of its own. No page
- * table is copied, and no page twice afterwards, which is a third of the time
- * that a start takes. The C library has no call for that.
+ * A child that borrows our memory until it executes something: what vfork()
+ * does, with the flags of clone3() and a stack of its own. No page table is
+ * copied, no page twice afterwards, and exec has none to throw away, which is a
+ * third of the time that a start takes. The C library has no call for that.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -25,8 +25,13 @@ enum { DV_CLONE_VM_STACK = 65536 };
 /*
  * Run fn(arg), which does not return, in the child; @args as for clone3(), its
  * stack is set here. @stack: DV_CLONE_VM_STACK bytes, aligned to 16. Returns
- * the pid when the child has executed something or ended, or -errno; -ENOSYS
- * where this is not possible: fork then. Block signals before.
+ * the pid or -errno; -ENOSYS where this is not possible: fork then. Block
+ * signals before.
+ *
+ * With CLONE_VFORK it returns when the child has executed something or ended.
+ * Without, child and caller go on side by side in one memory, errno included:
+ * until the child is done the caller does nothing but wait, by system calls
+ * that do not fail.
  */
 static inline pid_t dv_clone_vm(struct clone_args *args, void (*fn)(void *),
 				void *arg, void *stack)
@@ -36,7 +41,7 @@ static inline pid_t dv_clone_vm(struct clone_args *args, void (*fn)(void *),
 	register void *with __asm__("r9") = arg;
 	long r = SYS_clone3;
 
-	args->flags |= CLONE_VM | CLONE_VFORK;
+	args->flags |= CLONE_VM;
 	args->stack = (uintptr_t)stack;
 	args->stack_size = DV_CLONE_VM_STACK;
 	__asm__ volatile("syscall\n\t"

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -16,43 +17,54 @@
 #include "engine/mounts.h"
 #include "engine/sys.h"
 
+/* The descriptors that init keeps. */
+enum { LIFELINE = 0, FIRST = 1 };
+
 /*
  * The command line of init is the keeper's, and every process of the sandbox
  * may read /proc/1/cmdline: it would show host paths and options. The C library
  * passes argv to constructors of libraries, too.
  */
-static char *cmdline;
-static size_t cmdline_len;
+static char *cmdline, *cmdline_last;
 /* The same for /proc/1/environ, where CAP_SYS_PTRACE was given to a process of
  * the sandbox: what the keeper was told is not what its command was told. */
-static char *environ_start, *environ_end;
+static char *environ_start, *environ_last;
 
 __attribute__((constructor)) static void find_cmdline(int argc, char **argv,
 						      char **envp)
 {
 	if (argc < 1 || !argv || !argv[0])
 		return;
-	for (char **e = envp; e && *e; e++)
-		environ_end = *e + strlen(*e);
-	if (environ_end)
-		environ_start = envp[0];
 	cmdline = argv[0];
-	cmdline_len =
-		(size_t)(argv[argc - 1] - argv[0]) + strlen(argv[argc - 1]);
+	cmdline_last = argv[argc - 1];
+	if (!envp || !envp[0])
+		return;
+	environ_start = envp[0];
+	while (*envp)
+		environ_last = *envp++;
+}
+
+/* The strings from @first to @last lie side by side; the length of all. */
+static size_t overwrite(char *first, const char *last)
+{
+	size_t len = (size_t)(last - first) + strlen(last);
+
+	memset(first, 0, len);
+	return len;
 }
 
 static void hide_cmdline(void)
 {
 	static const char name[] = "davit-init";
+	size_t len;
 
 	prctl(PR_SET_NAME, name, 0, 0, 0);
 	if (environ_start)
-		memset(environ_start, 0, (size_t)(environ_end - environ_start));
+		overwrite(environ_start, environ_last);
 	if (!cmdline)
 		return;
-	memset(cmdline, 0, cmdline_len);
-	memcpy(cmdline, name,
-	       cmdline_len < sizeof(name) ? cmdline_len : sizeof(name) - 1);
+	len = overwrite(cmdline, cmdline_last);
+	memcpy(cmdline, name, len < sizeof(name) ? len : sizeof(name) - 1);
 }
 
 static int loopback_up(struct dv_err *err)
@@ -101,27 +113,45 @@ static int set_up(struct dv_init *in, struct dv_err *err)
 }
 
 /*
+ * The end of the first process is the end of a sandbox that is for it alone: we
+ * need not wait to be told. It is the second that was born here, and if it is
+ * not there yet, the life line does.
+ */
+static int watch_first(const struct dv_init *in)
+{
+	int fd = in->ends_with_first ? dv_sys_pidfd_open(2) : -1;
+
+	return fd < 0 || fd == FIRST ? fd : dup2(fd, FIRST);
+}
+
+/*
  * From here on nothing is left but to hold the life line. Orphans become our
  * children; with SIGCHLD ignored the kernel reaps them itself, and PID 1 gets
  * no signal from its own namespace that it has no handler for.
  */
 static _Noreturn void hold(struct dv_init *in)
 {
+	struct pollfd ends[] = { [LIFELINE] = { LIFELINE, POLLIN, 0 },
+				 [FIRST] = { FIRST, POLLIN, 0 } };
 	struct dv_err err = DV_ERR_INIT;
-	char byte;
+	int n = 1;
 
 	signal(SIGCHLD, SIG_IGN);
 	/* Closing `ready` is what the helper waits for. */
 	atomic_store(&in->ctl->ready, 1);
-	if ((in->lifeline != 0 && dup2(in->lifeline, 0) < 0) ||
-	    close_range(1, ~0U, 0) < 0) {
+	if (in->lifeline != LIFELINE && dup2(in->lifeline, LIFELINE) < 0)
+		n = 0;
+	else if (watch_first(in) == FIRST)
+		n = 2;
+	if (n == 0 || close_range((unsigned int)n, ~0U, 0) < 0) {
 		atomic_store(&in->ctl->ready, 0);
 		int r = dv_err_sys(&err, errno, "close what init inherited");
 
 		dv_err_step(&err, r, DV_STEP_SPAWN);
 		dv_child_fail(in->err_fd, &err);
 	}
-	while (dv_read(0, &byte, 1) > 0)
+	/* Nobody writes: whatever happens is the end. */
+	while (poll(ends, (nfds_t)n, -1) < 0)
 		;
 	dv_child_end(0);
 }

@@ -18,6 +18,7 @@ struct dv_init {
 	int lifeline; /* read end */
 	int ready;    /* closed when the namespaces are complete */
 	int err_fd;
+	bool ends_with_first;
 	bool watch_parent; /* the forking thread lives as long as its process */
 	struct dv_ctl *ctl;
 };

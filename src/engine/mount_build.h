@@ -5,6 +5,7 @@
  * of it is async-signal-safe, and returns 0 (or an fd) or -errno with @err.
  */
 #include "davit/err.h"
+#include "engine/mount_target.h"
 #include "wire/plan.pb.h"
 
 /* Masks are clones of the first one made of each kind. */
@@ -13,11 +14,12 @@ struct dv_builder {
 	int root;      /* what targets are resolved in, O_PATH */
 	int null_fd;   /* host's /dev/null, O_PATH; opened by the first mask */
 	int empty_dir; /* first masked directory: an empty read-only tmpfs */
+	struct dv_near near; /* in root */
 };
 
-#define DV_BUILDER(isolation)           \
-	{                               \
-		(isolation), -1, -1, -1 \
+#define DV_BUILDER(isolation)                         \
+	{                                             \
+		(isolation), -1, -1, -1, DV_NEAR_INIT \
 	}
 
 void dv_builder_close(struct dv_builder *b);

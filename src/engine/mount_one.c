@@ -47,10 +47,13 @@ static int bind_mount(struct dv_builder *b, const dv_Mount *m,
 		return dv_err_sys(err, -r, "set mount flags");
 	if (fstat(tree, &st) < 0)
 		return dv_err_sys(err, errno, "stat %s", m->source);
-	at = dv_target_open(b->root, m->target, S_ISDIR(st.st_mode), err);
+	at = dv_target_open(b->root, &b->near, m->target, S_ISDIR(st.st_mode),
+			    err);
 	if (at < 0)
 		return at;
 	r = dv_mnt_move(tree, at);
+	if (S_ISDIR(st.st_mode))
+		dv_near_close(&b->near);
 	return r < 0 ? dv_err_sys(err, -r, "attach %s", m->source) : 0;
 }
 
@@ -90,9 +93,11 @@ int dv_build_fs(const dv_Mount *m, struct dv_err *err)
 int dv_build_attach(struct dv_builder *b, int mnt, const dv_Mount *m,
 		    struct dv_err *err)
 {
-	dv_autofd int at = dv_target_open(b->root, m->target, true, err);
+	dv_autofd int at =
+		dv_target_open(b->root, &b->near, m->target, true, err);
 	int r = at < 0 ? at : dv_mnt_move(mnt, at);
 
+	dv_near_close(&b->near);
 	return at >= 0 && r < 0 ? dv_err_sys(err, -r, "attach") : r;
 }
 
@@ -105,7 +110,8 @@ static int new_fs(struct dv_builder *b, const dv_Mount *m, struct dv_err *err)
 
 static int make_dir(struct dv_builder *b, const dv_Mount *m, struct dv_err *err)
 {
-	dv_autofd int fd = dv_target_open(b->root, m->target, true, err);
+	dv_autofd int fd =
+		dv_target_open(b->root, &b->near, m->target, true, err);
 
 	if (fd < 0)
 		return fd;
@@ -125,7 +131,8 @@ int dv_build_mount(struct dv_builder *b, const dv_Mount *m, struct dv_err *err)
 	if (m->kind == dv_MOUNT_BIND)
 		r = bind_mount(b, m, err);
 	else if (m->kind == dv_MOUNT_SYMLINK)
-		r = dv_target_symlink(b->root, m->target, m->source, err);
+		r = dv_target_symlink(b->root, &b->near, m->target, m->source,
+				      err);
 	else if (m->kind == dv_MOUNT_DIR)
 		r = make_dir(b, m, err);
 	else

@@ -53,7 +53,7 @@ static int open_parent(int root, const char *path, struct dv_err *err)
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
-		r = dv_target_open(root, part, true, err);
+		r = dv_target_open(root, NULL, part, true, err);
 		if (r < 0)
 			return r;
 		dv_close(fd);
@@ -77,14 +77,56 @@ static int make_one(int parent, const char *name, bool dir)
 	return fd < 0 ? -errno : fd;
 }
 
-int dv_target_open(int root, const char *path, bool dir, struct dv_err *err)
+/* ---- the directory that was used last ------------------------------------ */
+
+void dv_near_close(struct dv_near *near)
 {
-	dv_autofd int parent = -1;
+	dv_close(near->fd);
+	*near = (struct dv_near)DV_NEAR_INIT;
+}
+
+/* Is it the directory of @path? */
+static bool is_near(const struct dv_near *near, const char *path, size_t len)
+{
+	return near && near->fd >= 0 && near->len == len &&
+	       memcmp(near->path, path, len) == 0;
+}
+
+/* The parent of @path's last component; borrowed from @near. */
+static int nearest(struct dv_near *near, int root, const char *path,
+		   struct dv_err *err)
+{
+	size_t len;
+	int fd;
+
+	last_part(path, &len);
+	if (is_near(near, path, len))
+		return near->fd;
+	fd = open_parent(root, path, err);
+	if (fd < 0)
+		return fd;
+	dv_near_close(near);
+	*near = (struct dv_near){ fd, path, len };
+	return fd;
+}
+
+/* ---- targets ------------------------------------------------------------- */
+
+int dv_target_open(int root, struct dv_near *near, const char *path, bool dir,
+		   struct dv_err *err)
+{
+	struct dv_near own = DV_NEAR_INIT;
 	size_t dir_len;
 	const char *name = last_part(path, &dir_len);
 	struct stat st;
 	int fd, r;
 
+	/* In a directory that we fill it is not there, most likely. */
+	if (is_near(near, path, dir_len)) {
+		fd = make_one(near->fd, name, dir);
+		if (fd != -EEXIST)
+			return fd < 0 ? fail(err, fd, path) : fd;
+	}
 	fd = dv_open_in_root(root, path,
 			     O_PATH | O_CLOEXEC | (dir ? O_DIRECTORY : 0), 0);
 	if (fd >= 0 && !dir && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
@@ -98,27 +140,30 @@ int dv_target_open(int root, const char *path, bool dir, struct dv_err *err)
 	if (dir_len == 0) { /* directly below the root: no parent to find */
 		r = make_one(root, name, dir);
 	} else {
-		parent = open_parent(root, path, err);
+		int parent = nearest(near ? near : &own, root, path, err);
+
 		if (parent < 0)
 			return parent;
 		r = make_one(parent, name, dir);
+		dv_near_close(&own);
 	}
 	/* A dangling symlink is there and is not: do not follow it. */
 	return r < 0 ? fail(err, r, path) : r;
 }
 
-int dv_target_symlink(int root, const char *path, const char *text,
-		      struct dv_err *err)
+int dv_target_symlink(int root, struct dv_near *near, const char *path,
+		      const char *text, struct dv_err *err)
 {
-	dv_autofd int parent = open_parent(root, path, err);
+	struct dv_near own = DV_NEAR_INIT;
 	size_t dir_len;
+	const char *name = last_part(path, &dir_len);
+	int parent = nearest(near ? near : &own, root, path, err);
+	int r = parent < 0 ? parent : 0;
 
-	if (parent < 0)
-		return parent;
-	if (symlinkat(text, parent, last_part(path, &dir_len)) < 0 &&
-	    errno != EEXIST)
-		return fail(err, -errno, path);
-	return 0;
+	if (r == 0 && symlinkat(text, parent, name) < 0 && errno != EEXIST)
+		r = fail(err, -errno, path);
+	dv_near_close(&own);
+	return r;
 }
 
 int dv_target_chmod(int fd, mode_t mode)

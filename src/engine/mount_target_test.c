@@ -50,7 +50,8 @@ TEST(target_missing_is_made_with_its_parents)
 
 	root_make(&r);
 	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
-		int fd = dv_target_open(r.fd, rows[i].path, rows[i].dir, &err);
+		int fd = dv_target_open(r.fd, NULL, rows[i].path, rows[i].dir,
+					&err);
 
 		CHECK(fd >= 0);
 		CHECK_EQ(fstat(fd, &st), 0);
@@ -70,11 +71,12 @@ TEST(target_of_the_other_kind_is_refused)
 	root_make(&r);
 	try_file(&r.dir, "file", "", 0644);
 	CHECK_EQ(mkdir(try_path(&r.dir, "dir"), 0755), 0);
-	CHECK_EQ(dv_target_open(r.fd, "/file", true, &err), -ENOTDIR);
+	CHECK_EQ(dv_target_open(r.fd, NULL, "/file", true, &err), -ENOTDIR);
 	CHECK(strstr(err.msg, "/file"));
-	CHECK_EQ(dv_target_open(r.fd, "/file/x", true, NULL), -ENOTDIR);
-	CHECK_EQ(dv_target_open(r.fd, "/file/x/y", false, NULL), -ENOTDIR);
-	CHECK_EQ(dv_target_open(r.fd, "/dir", false, &err), -EISDIR);
+	CHECK_EQ(dv_target_open(r.fd, NULL, "/file/x", true, NULL), -ENOTDIR);
+	CHECK_EQ(dv_target_open(r.fd, NULL, "/file/x/y", false, NULL),
+		 -ENOTDIR);
+	CHECK_EQ(dv_target_open(r.fd, NULL, "/dir", false, &err), -EISDIR);
 	root_remove(&r);
 }
 
@@ -102,7 +104,7 @@ TEST(target_never_leaves_the_root)
 	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
 		CHECK_EQ(symlink(rows[i].text, try_path(&r.dir, rows[i].link)),
 			 0);
-		int fd = dv_target_open(r.fd, rows[i].target, true, NULL);
+		int fd = dv_target_open(r.fd, NULL, rows[i].target, true, NULL);
 
 		if (rows[i].made)
 			CHECK(is_dir(&r, rows[i].made));
@@ -111,7 +113,7 @@ TEST(target_never_leaves_the_root)
 			dv_close(fd);
 		CHECK_EQ(access("/outside", F_OK), -1);
 	}
-	int fd = dv_target_open(r.fd, "/../../up2", true, NULL);
+	int fd = dv_target_open(r.fd, NULL, "/../../up2", true, NULL);
 
 	CHECK(fd >= 0);
 	dv_close(fd);
@@ -125,13 +127,14 @@ TEST(target_symlink_is_made_once_and_left_alone)
 	struct root r;
 
 	root_make(&r);
-	CHECK_EQ(dv_target_symlink(r.fd, "/x/y/link", "first", NULL), 0);
-	CHECK_EQ(dv_target_symlink(r.fd, "/x/y/link", "second", NULL), 0);
-	CHECK_EQ(dv_target_symlink(r.fd, "/top", "t", NULL), 0);
+	CHECK_EQ(dv_target_symlink(r.fd, NULL, "/x/y/link", "first", NULL), 0);
+	CHECK_EQ(dv_target_symlink(r.fd, NULL, "/x/y/link", "second", NULL), 0);
+	CHECK_EQ(dv_target_symlink(r.fd, NULL, "/top", "t", NULL), 0);
 	CHECK_EQ(readlink(try_path(&r.dir, "x/y/link"), text, sizeof(text)), 5);
 	CHECK(memcmp(text, "first", 5) == 0);
 	try_file(&r.dir, "file", "", 0644);
-	CHECK_EQ(dv_target_symlink(r.fd, "/file/link", "t", NULL), -ENOTDIR);
+	CHECK_EQ(dv_target_symlink(r.fd, NULL, "/file/link", "t", NULL),
+		 -ENOTDIR);
 	root_remove(&r);
 }
 
@@ -144,10 +147,10 @@ TEST(target_too_long_is_refused)
 	memset(path, 'a', sizeof(path));
 	path[0] = '/';
 	path[sizeof(path) - 1] = '\0';
-	CHECK_EQ(dv_target_open(r.fd, path, true, NULL), -ENAMETOOLONG);
+	CHECK_EQ(dv_target_open(r.fd, NULL, path, true, NULL), -ENAMETOOLONG);
 	path[300] = '\0'; /* one name of 299 bytes */
-	CHECK_EQ(dv_target_open(r.fd, path, true, NULL), -ENAMETOOLONG);
-	CHECK_EQ(dv_target_symlink(r.fd, path, "x", NULL), -ENAMETOOLONG);
+	CHECK_EQ(dv_target_open(r.fd, NULL, path, true, NULL), -ENAMETOOLONG);
+	CHECK_EQ(dv_target_symlink(r.fd, NULL, path, "x", NULL), -ENAMETOOLONG);
 	root_remove(&r);
 }
 
@@ -157,11 +160,60 @@ TEST(target_chmod_changes_the_mode_of_a_path_descriptor)
 	struct root r;
 
 	root_make(&r);
-	int fd = dv_target_open(r.fd, "/d", true, NULL);
+	int fd = dv_target_open(r.fd, NULL, "/d", true, NULL);
 
 	CHECK_EQ(dv_target_chmod(fd, 01777), 0);
 	CHECK_EQ(fstat(fd, &st), 0);
 	CHECK_EQ(st.st_mode & 07777, 01777);
 	dv_close(fd);
+	root_remove(&r);
+}
+
+TEST(target_near_is_made_in_the_same_directory)
+{
+	struct dv_near near = DV_NEAR_INIT;
+	struct root r;
+	struct stat st;
+	int fd;
+
+	root_make(&r);
+	fd = dv_target_open(r.fd, &near, "/d/a", false, NULL);
+	CHECK(fd >= 0 && near.fd >= 0);
+	dv_close(fd);
+	/* Another one, one that is there, one of the other kind. */
+	fd = dv_target_open(r.fd, &near, "/d/b", true, NULL);
+	CHECK(fd >= 0);
+	dv_close(fd);
+	fd = dv_target_open(r.fd, &near, "/d/a", false, NULL);
+	CHECK(fd >= 0);
+	dv_close(fd);
+	CHECK_EQ(dv_target_open(r.fd, &near, "/d/a", true, NULL), -ENOTDIR);
+	CHECK_EQ(dv_target_symlink(r.fd, &near, "/d/c", "text", NULL), 0);
+	CHECK_EQ(lstat(try_path(&r.dir, "d/c"), &st), 0);
+	CHECK(S_ISLNK(st.st_mode));
+	/* A neighbour with the same beginning is another directory. */
+	fd = dv_target_open(r.fd, &near, "/da/x", false, NULL);
+	CHECK(fd >= 0);
+	dv_close(fd);
+	CHECK_EQ(lstat(try_path(&r.dir, "da/x"), &st), 0);
+	dv_near_close(&near);
+	root_remove(&r);
+}
+
+/* A symlink in the way is followed as ever: inside the root. */
+TEST(target_near_never_leaves_the_root)
+{
+	struct dv_near near = DV_NEAR_INIT;
+	struct root r;
+	int fd;
+
+	root_make(&r);
+	fd = dv_target_open(r.fd, &near, "/d/a", false, NULL);
+	CHECK(fd >= 0);
+	dv_close(fd);
+	CHECK_EQ(symlink("/outside", try_path(&r.dir, "d/out")), 0);
+	CHECK(dv_target_open(r.fd, &near, "/d/out", true, NULL) < 0);
+	CHECK_EQ(access("/outside", F_OK), -1);
+	dv_near_close(&near);
 	root_remove(&r);
 }

@@ -96,6 +96,7 @@ void dv_builder_close(struct dv_builder *b)
 	dv_close(b->null_fd);
 	dv_close(b->empty_dir);
 	dv_close(b->root);
+	dv_near_close(&b->near);
 }
 
 /* Where a file system of init waits for its root: <at>.<kind> */

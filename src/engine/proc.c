@@ -11,6 +11,13 @@
  * keeper waits; its exit signal is 0, so that it does not disturb a caller that
  * waits for children of its own. The process itself then enters the other
  * namespaces; the first one builds the root on its way.
+ *
+ * With a keeper that has nothing else to do (DV_SANDBOX_WAIT), that first one
+ * borrows the keeper's memory, too, until it executes the command: nobody else
+ * is in the sandbox who could reach that memory through it. The keeper has
+ * nothing to do meanwhile, and does nothing: it waits for the end of the error
+ * pipe, which is closed after the memory was given back, by an exec as by an
+ * exit. Every later process is a fork.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,6 +35,7 @@
 #include "engine/cpu.h"
 #include "engine/mounts.h"
 #include "engine/sandbox.h"
+#include "engine/seccomp.h"
 #include "engine/sys.h"
 
 #define DEFAULT_PATH \
@@ -41,10 +49,18 @@ struct placing {
 	int err[2], tty[2];
 	cpu_set_t cpus; /* where the process may run; empty: everywhere */
 	bool join_v2;   /* it was not cloned into its v2 group */
+	char *stack;    /* of a process that borrows our memory; else NULL */
+	bool late;      /* it had to be killed: not executed in time */
 };
 
-/* The namespaces that the helper enters; the process enters the rest. */
-enum { HELPER_NS = CLONE_NEWUSER | CLONE_NEWPID, HELPER_STACK = 65536 };
+enum {
+	/* The namespaces that the helper enters; the process enters the rest.
+	 */
+	HELPER_NS = CLONE_NEWUSER | CLONE_NEWPID,
+	HELPER_STACK = 16384, /* for two system calls and a report */
+	/* A mount of a dead network file system can hang; a start must not. */
+	BORROW_MS = 60000,
+};
 
 /* A NULL-terminated copy of the list; the strings are borrowed. */
 static char **vector(char *const *list, pb_size_t n)
@@ -171,6 +187,11 @@ static _Noreturn void run_child(struct placing *pl)
 	dv_child_exec(&pl->launch);
 }
 
+static void run_child_fn(void *arg)
+{
+	run_child(arg);
+}
+
 static void into_group(struct clone_args *args, const struct dv_cgroup *cg)
 {
 	if (!cg || cg->v2_fd < 0)
@@ -195,7 +216,10 @@ static int place(void *arg)
 
 	enter_ns(pl, pl->sb->ns_flags & HELPER_NS);
 	into_group(&args, pl->cg);
-	pid = dv_sys_clone3(&args);
+	if (pl->stack)
+		pid = dv_clone_vm(&args, run_child_fn, pl, pl->stack);
+	else
+		pid = dv_sys_clone3(&args);
 	if (pid == 0)
 		run_child(pl);
 	if (pid < 0)
@@ -213,6 +237,8 @@ static int prepare(struct placing *pl, struct dv_proc *proc,
 	l->ctl = proc->ctl;
 	l->process = p;
 	l->path = path_of(p);
+	l->native_only = p->seccomp && dv_seccomp_is_default(p->seccomp->bytes,
+							     p->seccomp->size);
 	l->argv = vector(p->argv, p->argv_count);
 	l->envp = vector(p->env, p->env_count);
 	if (!l->argv || !l->envp)
@@ -224,11 +250,6 @@ static int prepare(struct placing *pl, struct dv_proc *proc,
 	int r = dv_pipe(pl->err);
 	l->err_fd = pl->err[1];
 	return r;
-}
-
-static void run_child_fn(void *arg)
-{
-	run_child(arg);
 }
 
 /*
@@ -268,6 +289,7 @@ static int fork_plain(struct placing *pl, struct dv_proc *proc)
 	into_group(&args, pl->cg);
 	if (may_borrow(pl->launch.process))
 		stack = malloc(DV_CLONE_VM_STACK);
+	args.flags |= stack ? CLONE_VFORK : 0;
 	if (stack)
 		pid = dv_clone_vm(&args, run_child_fn, pl, stack);
 	else
@@ -306,22 +328,50 @@ static pid_t clone_helper(struct placing *pl, char *stack, int *pidfd)
 #endif
 
 /*
+ * Until the process has given our memory back. It shares our errno, so nothing
+ * is called that touches it: no wrapper that may fail or preserves it.
+ */
+static void wait_for_memory(struct placing *pl)
+{
+	struct pollfd end = { pl->err[0], 0, 0 };
+	struct timespec left = { BORROW_MS / 1000, 0 };
+	pid_t pid;
+
+	close(pl->err[1]); /* ours: the process has its own */
+	pl->err[1] = -1;
+	while (!(end.revents & POLLHUP)) {
+		if (syscall(SYS_ppoll, &end, 1, pl->late ? NULL : &left, NULL,
+			    0) != 0)
+			continue;
+		pl->late = true;
+		pid = atomic_load(&pl->launch.ctl->pid);
+		if (pid)
+			syscall(SYS_kill, pid, SIGKILL);
+	}
+}
+
+/*
  * Entering a user namespace makes the memory not dumpable, and for a moment it
  * is ours: afterwards an ordinary user's own /proc files must be theirs again.
  */
 static int fork_placed(struct placing *pl)
 {
-	dv_autofree char *stack = malloc(HELPER_STACK);
+	bool borrow = DV_CLONE_VM && pl->sb->wait && pl->sb->ready >= 0;
+	dv_autofree char *stack =
+		malloc(HELPER_STACK + (borrow ? DV_CLONE_VM_STACK : 0));
 	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), pidfd = -1;
 	siginfo_t info;
 	pid_t pid;
 
 	if (!stack)
 		return -ENOMEM;
+	pl->stack = borrow ? stack + HELPER_STACK : NULL;
 	/* We wait for the helper: nowhere does it start sooner than here. */
 	dv_cpu_stay(&pl->cpus);
 	pid = clone_helper(pl, stack, &pidfd);
 	dv_cpu_restore(&pl->cpus);
+	if (borrow && pid >= 0)
+		wait_for_memory(pl);
 	if (pid < 0)
 		return pid;
 	if (dumpable == 1)
@@ -367,6 +417,13 @@ static int fork_first(struct placing *pl, struct dv_proc *proc)
 	return r == 0 && pl->sb ? adopt(proc) : r;
 }
 
+static int explain_late(struct dv_err *err)
+{
+	dv_err_hint(err, "a file system that does not answer?");
+	return dv_err_set(err, ETIMEDOUT, DV_DEADLINE,
+			  "not started within %d s", BORROW_MS / 1000);
+}
+
 int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const dv_Process *p, const int *fds, size_t n_fds,
 		  const struct dv_cgroup *cg, struct dv_err *err)
@@ -396,12 +453,11 @@ int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 	dv_close(pl.tty[1]);
 	proc->err_fd = pl.err[0];
 	proc->tty_sock = pl.tty[0];
-	if (r < 0) {
-		dv_proc_free(proc);
-		return dv_err_step(err, dv_err_sys(err, -r, "start process"),
-				   DV_STEP_SPAWN);
-	}
-	return 0;
+	if (r == 0 && !pl.late)
+		return 0;
+	dv_proc_free(proc);
+	r = pl.late ? explain_late(err) : dv_err_sys(err, -r, "start process");
+	return dv_err_step(err, r, DV_STEP_SPAWN);
 }
 
 /* A report is one write of a whole struct, or nothing. */
@@ -480,7 +536,7 @@ int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
 	proc->err_fd = dv_close(proc->err_fd);
 	if (reported && sb)
 		reported = ask_init(sb, &report);
-	if (reported)
+	if (reported) /* NOLINTNEXTLINE(bugprone-branch-clone): not the same */
 		r = failed(err, &report);
 	else if (sb && !atomic_load(&sb->ctl->ready) &&
 		 read_report(sb->err_fd, &report))

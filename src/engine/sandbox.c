@@ -85,10 +85,12 @@ static void close_pipes(struct pipes *p)
 
 /* In the child: the keeper's ends first, or they would never report EOF. */
 static _Noreturn void run_init(struct pipes *p, const dv_Isolation *iso,
-			       struct dv_ctl *ctl, bool watch_parent)
+			       struct dv_ctl *ctl, unsigned int how,
+			       bool watch_parent)
 {
 	struct dv_init in = {
 		.iso = iso,
+		.ends_with_first = how & DV_SANDBOX_ONE,
 		.lifeline = p->lifeline[0],
 		.ready = p->ready[1],
 		.err_fd = p->err[1],
@@ -118,7 +120,7 @@ static int explain_clone(struct dv_err *err, int r)
 }
 
 int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
-		     bool timing, struct dv_err *err)
+		     unsigned int how, struct dv_err *err)
 {
 	struct clone_args args = { .flags = CLONE_PIDFD };
 	bool main_thread = gettid() == getpid();
@@ -128,11 +130,12 @@ int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
 
 	*sb = (struct dv_sandbox)DV_SANDBOX_INIT;
 	sb->ns_flags = ns_flags_of(iso->namespaces);
+	sb->wait = how & DV_SANDBOX_WAIT;
 	sb->cgroup_ns = iso->namespaces & dv_NS_CGROUP;
 	sb->unbuilt = iso->has_root ? iso : NULL;
 	args.flags |= (uint64_t)(sb->ns_flags & ~CLONE_NEWNET);
 	args.pidfd = (uintptr_t)&sb->init_pidfd;
-	sb->ctl = dv_ctl_new(timing);
+	sb->ctl = dv_ctl_new(how & DV_SANDBOX_TIMING);
 	if (r == 0 && !sb->ctl)
 		r = -ENOMEM;
 	if (r < 0) {
@@ -144,7 +147,7 @@ int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
 	dv_sys_block_signals(&old);
 	r = dv_sys_clone3(&args);
 	if (r == 0)
-		run_init(&p, iso, sb->ctl, main_thread);
+		run_init(&p, iso, sb->ctl, how, main_thread);
 	dv_sys_set_signals(&old);
 	dv_ctl_mark(sb->ctl, "keeper: clone init");
 	if (r > 0) {

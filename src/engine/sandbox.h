@@ -5,7 +5,7 @@
  * and the processes placed in it. Every process is the caller's direct child.
  *
  * Starting has two halves, so that a loop need not block: dv_proc_begin() forks
- * and returns at once; dv_proc_finish() is called when proc->err_fd is
+ * and mostly returns at once; dv_proc_finish() is called when proc->err_fd is
  * readable, and says whether the exec happened. Signals are blocked only inside
  * a call. Nothing here is thread-safe except on different objects.
  */
@@ -28,24 +28,36 @@ struct dv_sandbox {
 	int err_fd;   /* init's report, as a process's err_fd */
 	int ns_flags; /* the namespaces that are entered, CLONE_NEW* */
 	bool cgroup_ns; /* every process makes its own, in its group */
+	bool wait;      /* the first process may borrow our memory */
 	/* The root that the first process still has to build; borrowed from
 	 * dv_sandbox_start() until the first dv_proc_finish() succeeded. */
 	const dv_Isolation *unbuilt;
 	struct dv_ctl *ctl;
 };
 
-#define DV_SANDBOX_INIT                                 \
-	{                                               \
-		0, -1, -1, -1, -1, 0, false, NULL, NULL \
+#define DV_SANDBOX_INIT                                        \
+	{                                                      \
+		0, -1, -1, -1, -1, 0, false, false, NULL, NULL \
 	}
+
+enum dv_sandbox_how {
+	DV_SANDBOX_TIMING = 1, /* steps leave marks in ctl */
+	/* Init, and with it everything, goes when the first process ends. */
+	DV_SANDBOX_ONE = 2,
+	/* The caller has nothing to do until the first process is executed:
+	 * dv_proc_begin() may wait for it, and be done sooner for that. */
+	DV_SANDBOX_WAIT = 4,
+};
 
 /*
  * Start the init of @iso (borrowed until the first process runs). Returns as
  * soon as it can work on its own: its failure is reported by the first
- * dv_proc_finish(). On failure nothing is left.
+ * dv_proc_finish(). On failure nothing is left. @how: of DV_SANDBOX_*. With
+ * DV_SANDBOX_ONE the caller still kills: init may not have got to know the
+ * first process.
  */
 int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
-		     bool timing, struct dv_err *err);
+		     unsigned int how, struct dv_err *err);
 
 /* SIGKILL to init, and so to everything in it. Its pidfd tells when. */
 int dv_sandbox_kill(struct dv_sandbox *sb);
@@ -80,8 +92,9 @@ struct dv_proc {
  * child gets duplicates) are what p->fds name by index. @cg: the groups it is
  * put into (borrowed, may be NULL). Returns 0; the outcome comes by
  * dv_proc_finish(). A plain child that keeps its ids is waited for until its
- * exec, as posix_spawn() does. The first process of a sandbox builds its root:
- * no other is begun before that one is finished.
+ * exec, as posix_spawn() does; so is the first process of a sandbox, with
+ * DV_SANDBOX_WAIT and for a minute at most (-ETIMEDOUT). The first process
+ * builds the root: no other is begun before it is finished.
  */
 int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
 		  const dv_Process *p, const int *fds, size_t n_fds,

@@ -9,17 +9,6 @@
 #include "engine/seccomp_cache.h"
 #include "engine/seccomp_json.h"
 
-/* Written by seccomp_gen.c from seccomp_policy.h. */
-static const struct sock_filter default_filter[] = {
-#include "engine/seccomp_default.inc"
-};
-
-const struct sock_filter *dv_seccomp_default(size_t *n_insns)
-{
-	*n_insns = DV_ARRAY_LEN(default_filter);
-	return default_filter;
-}
-
 static int read_profile(const char *path, char **jsonp, size_t *lenp,
 			struct dv_err *err)
 {

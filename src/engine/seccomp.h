@@ -9,6 +9,7 @@
  * depends on. docs/seccomp.md describes both.
  */
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@
 
 /* The built-in filter of this architecture. Static. */
 const struct sock_filter *dv_seccomp_default(size_t *n_insns);
+/* Are these @len bytes that filter? */
+bool dv_seccomp_is_default(const void *bpf, size_t len);
 
 /*
  * Append the filter of the profile at @path to @bpf: struct sock_filter in

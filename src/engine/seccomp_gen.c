@@ -8,7 +8,7 @@
  * ranges: neighbouring numbers with the same verdict are one span, and a binary
  * tree of "is it at least N" finds the span in six or seven steps:
  *
- *	wrong architecture -> ENOSYS
+ *	wrong architecture -> kill
  *	tree over the spans -> a leaf, or a rule
  *	rules: compare the low half of an argument -> a leaf
  *	leaves: one return for each verdict
@@ -215,6 +215,7 @@ static void emit_leaves(struct gen *g)
 		[POLICY_EPERM] = SECCOMP_RET_ERRNO | EPERM,
 		[POLICY_EAFNOSUPPORT] = SECCOMP_RET_ERRNO | EAFNOSUPPORT,
 		[POLICY_EPROTONOSUPPORT] = SECCOMP_RET_ERRNO | EPROTONOSUPPORT,
+		[POLICY_KILL] = SECCOMP_RET_KILL_PROCESS,
 	};
 
 	for (unsigned int i = POLICY_NEXT + 1; i < POLICY_N; i++) {
@@ -228,7 +229,7 @@ static void emit_all(struct gen *g)
 	unsigned int start = FIRST_NODE + g->n_nodes++;
 
 	emit_load(g, offsetof(struct seccomp_data, arch));
-	emit_jump(g, BPF_JEQ, g->arch, start, POLICY_ENOSYS);
+	emit_jump(g, BPF_JEQ, g->arch, start, POLICY_KILL);
 	g->place[start] = g->n_insns;
 	emit_load(g, offsetof(struct seccomp_data, nr));
 	emit_tree(g, FIRST_NODE + g->n_nodes++, 0, g->n_spans);

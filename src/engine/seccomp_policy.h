@@ -122,6 +122,7 @@ enum policy_verdict {
 	POLICY_EPERM,
 	POLICY_EAFNOSUPPORT,
 	POLICY_EPROTONOSUPPORT,
+	POLICY_KILL, /* no list names it: calls of another architecture */
 	POLICY_N
 };
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #ifndef PIDFD_SELF
-#define PIDFD_SELF -10000
+#define PIDFD_SELF (-10000)
 #endif
 
 /* Returns 0 in the child, the pid in the parent. Without CLONE_VM: a fork. */

@@ -150,12 +150,21 @@ int dv_home_open(struct dv_home *home, struct dv_err *err)
 	return r < 0 ? r : make_places(home, err);
 }
 
+int dv_home_claim(struct dv_home *home, struct dv_err *err)
+{
+	return dv_slot_claim(&home->slot, home->basefd) == 0
+		       ? 0
+		       : dv_home_create(home, err);
+}
+
 int dv_home_create(struct dv_home *home, struct dv_err *err)
 {
 	char tmp[DV_ID_LEN + 2];
 	int base = home->basefd;
 	int r;
 
+	if (home->dirfd >= 0)
+		return 0;
 	snprintf(tmp, sizeof(tmp), ".%s", home->id);
 	if (mkdirat(base, tmp, 0700) < 0)
 		return fail(err, -errno, "create", home->path);
@@ -168,20 +177,25 @@ int dv_home_create(struct dv_home *home, struct dv_err *err)
 	if (r < 0) {
 		fail(err, r, "create", home->path);
 		dv_remove_tree(base, tmp);
-		dv_home_release(home);
+		home->dirfd = dv_close(home->dirfd);
+		home->lock = dv_close(home->lock);
 		return r;
 	}
 	return 0;
 }
 
-int dv_home_note(const struct dv_home *home, const char *group)
+int dv_home_note(struct dv_home *home, const char *group)
 {
 	char line[PATH_MAX + 1];
-	int n = snprintf(line, sizeof(line), "%s\n", group);
+	int n, r;
 
+	if (home->dirfd < 0 && dv_slot_note(&home->slot, group) == 0)
+		return 0;
+	n = snprintf(line, sizeof(line), "%s\n", group);
 	if (n < 0 || (size_t)n >= sizeof(line))
 		return -ENAMETOOLONG;
-	return dv_write_full(home->lock, line, (size_t)n);
+	r = dv_home_create(home, NULL);
+	return r < 0 ? r : dv_write_full(home->lock, line, (size_t)n);
 }
 
 int dv_home_write(const struct dv_home *home, const char *name,
@@ -199,6 +213,7 @@ void dv_home_remove(struct dv_home *home)
 		if (rmdir(home->path) < 0 && errno == ENOTEMPTY)
 			dv_remove_tree(AT_FDCWD, home->path);
 	}
+	dv_slot_clear(&home->slot);
 	dv_home_release(home);
 }
 
@@ -207,5 +222,6 @@ void dv_home_release(struct dv_home *home)
 	dv_close(home->basefd);
 	dv_close(home->dirfd);
 	dv_close(home->lock);
+	dv_slot_release(&home->slot);
 	*home = (struct dv_home)DV_HOME_INIT;
 }

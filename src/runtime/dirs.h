@@ -5,7 +5,9 @@
  *
  * RUNDIR/<id> (0700) holds `lock` (locked by the keeper: held means alive; its
  * text is the control groups that were made, a line each, for whoever cleans up
- * after a killed keeper) and `state.json`. Nothing here is fsynced.
+ * after a killed keeper) and `state.json`. Who ends sooner than anybody could
+ * look has no directory: its groups are noted in a slot. Nothing here is
+ * fsynced.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +15,7 @@
 
 #include "base/random.h"
 #include "davit/err.h"
+#include "runtime/slots.h"
 
 /* $DAVIT_RUNDIR, /run/davit, $XDG_RUNTIME_DIR/davit, or below the state. */
 int dv_rundir(char *out, size_t size, struct dv_err *err);
@@ -25,13 +28,14 @@ struct dv_home {
 	char root[210]; /* RUNDIR/mnt/root: what roots are built on */
 	char path[220]; /* RUNDIR/<id> */
 	int basefd;     /* of base */
-	int dirfd;      /* of path */
+	int dirfd;      /* of path; -1 = there is none yet */
 	int lock;
+	struct dv_slot slot;
 };
 
-#define DV_HOME_INIT                                  \
-	{                                             \
-		.basefd = -1, .dirfd = -1, .lock = -1 \
+#define DV_HOME_INIT                                                        \
+	{                                                                   \
+		.basefd = -1, .dirfd = -1, .lock = -1, .slot = DV_SLOT_INIT \
 	}
 
 /*
@@ -41,21 +45,25 @@ struct dv_home {
  * the id is not made yet.
  */
 int dv_home_open(struct dv_home *home, struct dv_err *err);
+/* Have a place for notes: a slot, or the directory when all are taken. */
+int dv_home_claim(struct dv_home *home, struct dv_err *err);
 /*
- * Make the directory that was named, locked. It appears under its name only
- * when the lock is held.
+ * Make the directory that was named, locked, unless it is there. It appears
+ * under its name only when the lock is held.
  */
 int dv_home_create(struct dv_home *home, struct dv_err *err);
-/* Note a control group for the sweeper. 0 or -errno: it must not be made then.
+/*
+ * Note a control group for the sweeper, in the directory when there is one or
+ * the slot is full. 0 or -errno: it must not be made then.
  */
-int dv_home_note(const struct dv_home *home, const char *group);
-/* Replace a file in it; 0 or -errno. */
+int dv_home_note(struct dv_home *home, const char *group);
+/* Replace a file in the directory, which is there; 0 or -errno. */
 int dv_home_write(const struct dv_home *home, const char *name,
 		  const void *data, size_t len);
-/* Remove it and all that is in it; release the lock. Idempotent. */
+/* Remove it and all that is in it; release the locks. Idempotent. */
 void dv_home_remove(struct dv_home *home);
 
-/* Release the lock, leave the directory to the sweeper. Idempotent. */
+/* Release the locks, leave the rest to the sweeper. Idempotent. */
 void dv_home_release(struct dv_home *home);
 
 /*

@@ -226,7 +226,8 @@ TEST(collect_every_call_of_ours_can_fail)
 		}
 		expect_nothing_left(n_fds, nth);
 	}
-	CHECK(!hit && n_errors > 40);
+	print_message("# %d errors\n", n_errors);
+	CHECK(!hit && n_errors > 35);
 	dv_spec_free(spec);
 	try_close();
 }
@@ -288,7 +289,8 @@ static int start_on(const char *options, bool fill, bool limits)
 	dv_fmt(lock, sizeof(lock), "run/%s/lock", dv_run_id(run));
 	dv_read_file(AT_FDCWD, try_path(&try_top, lock), 4096, &text, &len);
 	bool lost = group_is_there(dv_run_id(run)) &&
-		    (!text || !strstr(text, dv_run_id(run)));
+		    (!text || !strstr(text, dv_run_id(run))) &&
+		    !strstr(try_slots(), dv_run_id(run));
 	free(text);
 	r = dv_run_wait(run, 20000, &e);
 	dv_run_free(run);
@@ -311,7 +313,8 @@ TEST(start_on_a_full_disk_fails_or_works_and_loses_no_group)
 		{ "size=64k", true, false, -1 },
 		{ "size=64k", true, true, -1 },
 		{ "nr_inodes=3", false, false, 1 },
-		{ "nr_inodes=9", false, false, 1 },
+		{ "nr_inodes=8", false, false, 1 },
+		{ "nr_inodes=9", false, true, -1 },
 		{ "nr_inodes=10", false, true, -1 },
 		{ "nr_inodes=11", false, true, -1 },
 	};

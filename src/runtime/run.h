@@ -22,9 +22,11 @@ struct dv_run {
 	struct dv_home home;
 	struct dv_cgroup cg;
 	struct dv_sandbox sb;
+	bool swept;
 	bool plain; /* no sandbox: the command is a child under Landlock */
 	struct dv_proc proc;
 	uint64_t groups_until_ns; /* when to leave groups to the sweeper */
+	int net;                  /* held until all is told; -1 = not */
 	int parent_end[3];
 	int stop_signal, stop_timeout_ms;
 	enum dv_ended_by
@@ -64,6 +66,11 @@ void dv_run_on_main(struct dv_src *src, uint32_t events);
 void dv_run_on_init(struct dv_src *src, uint32_t events);
 /* Kill everything, reap, and release what the kernel holds for us. */
 void dv_run_teardown(struct dv_run *run);
+/*
+ * Clean up after killed keepers, once, when nobody waits for it: while the
+ * command runs on, or else while init goes.
+ */
+void dv_run_sweep(struct dv_run *run);
 /* Fill run->exit.* that is known only at the very end, tell the waiters. */
 void dv_run_set_state(struct dv_run *run, enum dv_state to);
 /* Stop signal, then SIGKILL after the grace; @why goes into the record. */

@@ -155,6 +155,7 @@ static void reap_main(struct dv_run *run)
 /* Groups that are left are noted in the directory, for the sweeper. */
 static void release(struct dv_run *run)
 {
+	dv_run_sweep(run);
 	if (run->cg.n_dirs == 0) {
 		dv_home_remove(&run->home);
 		return;
@@ -219,6 +220,7 @@ static void end_plain(struct dv_run *run)
 
 static void on_main_plain(struct dv_run *run)
 {
+	dv_run_sweep(run);
 	dv_src_del(&run->main_src);
 	dv_timer_stop(&run->state_at);
 	dv_timer_stop(&run->limit);
@@ -229,9 +231,17 @@ static void on_main_plain(struct dv_run *run)
 	end_plain(run);
 }
 
+void dv_run_sweep(struct dv_run *run)
+{
+	if (!run->swept && run->home.basefd >= 0)
+		dv_home_sweep(run->home.base);
+	run->swept = true;
+}
+
 void dv_run_on_main(struct dv_src *src, uint32_t events)
 {
 	struct dv_run *run = dv_container_of(src, struct dv_run, main_src);
+	int r;
 
 	(void)events;
 	if (run->plain) {
@@ -247,7 +257,9 @@ void dv_run_on_main(struct dv_src *src, uint32_t events)
 		dv_run_set_state(run, DV_STATE_STOPPING);
 	/* While the kernel takes the namespaces down; groups are empty already
 	 * unless the command left something behind. */
-	if (try_remove_groups(run) == 0)
+	r = try_remove_groups(run);
+	dv_run_sweep(run);
+	if (r == 0)
 		dv_home_remove(&run->home);
 }
 

@@ -22,8 +22,8 @@
 enum {
 	/* A mount of a dead network file system can hang; a start must not. */
 	START_TIMEOUT_MS = 60000,
-	/* Who ends sooner than anybody can look leaves no state file to remove;
-	 * a directory without one is a sandbox that is being created. */
+	/* Who ends sooner than anybody can look leaves no directory to remove.
+	 */
 	STATE_DELAY_NS = 20000000,
 };
 
@@ -142,9 +142,8 @@ static void take_streams(struct dv_run *run, struct dv_planned *p)
 		run->parent_end[0] = dv_take_fd(&run->proc.tty);
 }
 
-static void write_state(struct dv_timer *timer)
+static void write_state(struct dv_run *run)
 {
-	struct dv_run *run = dv_container_of(timer, struct dv_run, state_at);
 	dv_autobuf text = DV_BUF_INIT(4096);
 	struct dv_json j = DV_JSON_INIT(&text);
 
@@ -157,9 +156,18 @@ static void write_state(struct dv_timer *timer)
 	dv_json_time(&j, "started", run->exit.started_unix_ns);
 	dv_json_close(&j, '}');
 	/* Advice for others; a full disk must not stop a running command. */
-	if (dv_buf_status(&text) == 0)
+	if (dv_buf_status(&text) == 0 && dv_home_create(&run->home, NULL) == 0)
 		(void)dv_home_write(&run->home, "state.json", text.data,
 				    text.len);
+}
+
+/* It runs for longer: what others may look at, and what they left. */
+static void on_settled(struct dv_timer *timer)
+{
+	struct dv_run *run = dv_container_of(timer, struct dv_run, state_at);
+
+	write_state(run);
+	dv_run_sweep(run);
 }
 
 static void on_limit(struct dv_timer *timer)
@@ -179,7 +187,7 @@ static int watch(struct dv_run *run, const struct dv_spec *spec)
 
 	if (r == 0)
 		r = dv_timer_set(run->loop, &run->state_at,
-				 run->started_ns + STATE_DELAY_NS, write_state);
+				 run->started_ns + STATE_DELAY_NS, on_settled);
 	if (r == 0 && !run->plain)
 		r = dv_src_add(run->loop, &run->init_src, run->sb.init_pidfd,
 			       EPOLLIN, dv_run_on_init);
@@ -217,15 +225,15 @@ static void describe(struct dv_run *run, const struct dv_spec *spec,
 		 limits, p->cwd_hidden ? "; in /, because " CWD_HINT : "");
 }
 
-/* The directory and the groups, while init makes the network. Once. */
+/* A place for notes and the groups, while init makes the network. Once. */
 static int settle(struct dv_run *run, const struct dv_spec *spec,
 		  struct dv_buf *missing, struct dv_err *err)
 {
 	int r;
 
-	if (run->home.dirfd >= 0)
+	if (run->home.slot.fd >= 0 || run->home.dirfd >= 0)
 		return 0;
-	r = dv_home_create(&run->home, err);
+	r = dv_home_claim(&run->home, err);
 	mark(run, "keeper: state");
 	if (r == 0)
 		r = make_groups(run, spec, missing, err);
@@ -242,13 +250,14 @@ static int launch_sandbox(struct dv_run *run, const struct dv_spec *spec,
 			  struct dv_err *err)
 {
 	const dv_Plan *plan = &p->plan.msg;
+	unsigned int how = DV_SANDBOX_ONE | DV_SANDBOX_WAIT |
+			   (run->timing ? DV_SANDBOX_TIMING : 0);
 	int r = dv_planner_plan(p, spec, run->home.id, run->home.base,
 				run->home.root, err);
 
 	mark(run, "keeper: plan");
 	if (r == 0)
-		r = dv_sandbox_start(&run->sb, &plan->isolation, run->timing,
-				     err);
+		r = dv_sandbox_start(&run->sb, &plan->isolation, how, err);
 	mark(run, "keeper: id maps");
 	if (r == 0)
 		r = settle(run, spec, missing, err);
@@ -317,6 +326,8 @@ static int launch_plain(struct dv_run *run, const struct dv_spec *spec,
 		dv_err_hint(err, "%s", first->hint);
 	else
 		r = settle(run, spec, missing, err);
+	if (r == 0)
+		r = dv_home_create(&run->home, err);
 	if (r == 0 && mkdirat(run->home.dirfd, "tmp", 0700) < 0)
 		r = dv_err_step(err, dv_err_sys(err, errno, "create %s", tmp),
 				DV_STEP_STATE);
@@ -400,8 +411,6 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 	if (r < 0)
 		return r;
 	dv_run_set_state(run, DV_STATE_RUNNING);
-	/* Behind the command's back: nobody waits for this. */
-	dv_home_sweep(run->home.base);
 	return 0;
 }
 

@@ -6,8 +6,10 @@
  */
 #include <sys/wait.h>
 
+#include "base/def.h"
 #include "davit/run.h"
 #include "engine/proc_try.h"
+#include "runtime/slots.h"
 
 static struct try_dir try_top; /* of the test that is running */
 
@@ -18,18 +20,35 @@ static inline void try_open(void)
 	CHECK_EQ(setenv("DAVIT_STATEDIR", try_path(&try_top, "state"), 1), 0);
 }
 
-/* How many sandboxes have something in RUNDIR. */
+/* The text of all slots; "" when there are none. Static. */
+static inline const char *try_slots(void)
+{
+	static char text[DV_SLOTS * DV_SLOT_SIZE + 1];
+	dv_autofree char *all = NULL;
+	size_t len = 0, n = 0;
+
+	dv_read_file(AT_FDCWD, try_path(&try_top, "run/slots"), sizeof(text),
+		     &all, &len);
+	for (size_t i = 0; i < len && n < sizeof(text) - 1; i++)
+		if (all[i])
+			text[n++] = all[i];
+	text[n] = '\0';
+	return text;
+}
+
+/* How many sandboxes have something in RUNDIR; all slots count as one. */
 static inline int try_homes(void)
 {
 	DIR *dir = opendir(try_path(&try_top, "run"));
-	int n = 0;
+	int n = try_slots()[0] != '\0';
 
 	if (!dir)
 		return 0;
 	for (struct dirent *e; (e = readdir(dir));)
 		n += strcmp(e->d_name, ".") != 0 &&
 		     strcmp(e->d_name, "..") != 0 &&
-		     strcmp(e->d_name, "mnt") != 0;
+		     strcmp(e->d_name, "mnt") != 0 &&
+		     strcmp(e->d_name, "slots") != 0;
 	closedir(dir);
 	return n;
 }

@@ -57,10 +57,11 @@ static int set_path(struct dv_spec *spec, char **field, const char *path,
 	char abs[PATH_MAX];
 	int r = path[0] ? dv_path_absolute(abs, sizeof(abs), path) : -EINVAL;
 
-	if (r < 0)
-		return dv_err_step(err,
-				   dv_err_sys(err, -r, "path \"%s\"", path),
-				   DV_STEP_CONFIG);
+	if (r < 0) {
+		dv_err_sys(err, -r, "path \"%s\"", path);
+		dv_err_step(err, r, DV_STEP_CONFIG);
+		return r;
+	}
 	return set_string(spec, field, abs);
 }
 

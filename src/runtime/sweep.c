@@ -40,15 +40,11 @@ static bool is_unborn(int dirfd, const char *name)
 				  time(NULL) - st.st_mtime < BIRTH_SECONDS);
 }
 
-/* 0 when all groups of the dead keeper are gone, -EBUSY when not yet. */
-static int sweep_groups(int dirfd)
+/* 0 when all groups of a dead keeper are gone, -EBUSY when not yet. */
+static int sweep_lines(char *text)
 {
-	dv_autofree char *text = NULL;
-	size_t len;
 	int busy = 0;
 
-	if (dv_read_file(dirfd, "lock", GROUPS_FILE_MAX, &text, &len) < 0)
-		return 0;
 	for (char *line = text, *next; *line; line = next) {
 		next = strchrnul(line, '\n');
 		if (*next)
@@ -57,6 +53,16 @@ static int sweep_groups(int dirfd)
 			busy = -EBUSY;
 	}
 	return busy;
+}
+
+static int sweep_groups(int dirfd)
+{
+	dv_autofree char *text = NULL;
+	size_t len;
+
+	if (dv_read_file(dirfd, "lock", GROUPS_FILE_MAX, &text, &len) < 0)
+		return 0;
+	return sweep_lines(text);
 }
 
 static bool is_id(const char *name)
@@ -85,6 +91,8 @@ void dv_home_sweep(const char *rundir)
 	DIR *dir = opendir(rundir);
 	struct dirent *e;
 
+	if (dir)
+		dv_slots_sweep(dirfd(dir), sweep_lines);
 	while (dir && (e = readdir(dir)))
 		if (is_id(e->d_name))
 			sweep_one(dirfd(dir), e->d_name);
