@@ -69,7 +69,8 @@ elsewhere()
 who_runs()
 {
 	davit run -q --info-fd 8 --pidfile "$top/work/pid" -- /bin/sh -c \
-		'cat "$1"' sh "$top/work/pid" 8>"$top/work/info" >"$top/work/seen"
+		'until [ -s "$1" ]; do sleep 0.02; done; cat "$1"' \
+		sh "$top/work/pid" 8>"$top/work/info" >"$top/work/seen"
 	record=$(cat "$top/work/info")
 	assert_equal "$(wc -l <"$top/work/info")" 1
 	[ "$(field pid)" -gt 0 ] && [ "$(field init_pid)" -gt 0 ]
