@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Unrelated processes that come into a mesh.
+ */
+#include "mesh/mesh_try.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/path.h"
+#include "transport/unix.h"
+
+enum { GUESTS = 8 };
+
+/* A door in a directory of its own, and who came. */
+struct house {
+	struct lt t;
+	struct dv_mesh_door *door;
+	char dir[64], path[80];
+	struct lt_port port[GUESTS];
+	struct dv_mesh_guest who[GUESTS];
+	unsigned int n;
+};
+
+static void on_guest(struct dv_mesh_door *door, void *arg, struct dv_port *port,
+		     const struct dv_mesh_guest *guest)
+{
+	struct house *h = arg;
+
+	(void)door;
+	dv_assert(h->n < GUESTS);
+	h->who[h->n] = *guest;
+	lt_start(&h->port[h->n++], port);
+}
+
+static void house_new(struct house *h, const struct dv_mesh_opts *opts)
+{
+	*h = (struct house){ .n = 0 };
+	snprintf(h->dir, sizeof(h->dir), "/tmp/davit-door.XXXXXX");
+	CHECK(mkdtemp(h->dir));
+	snprintf(h->path, sizeof(h->path), "%s/sock", h->dir);
+	lt_new(&h->t, opts);
+}
+
+static int house_open(struct house *h, const struct dv_mesh_door_opts *opts,
+		      struct dv_err *err)
+{
+	return dv_mesh_listen(&h->door, h->t.mesh, h->path, opts, on_guest, h,
+			      err);
+}
+
+static void house_free(struct house *h)
+{
+	h->door = dv_mesh_door_free(h->door);
+	CHECK_EQ(access(h->path, F_OK), -1);
+	for (unsigned int i = 0; i < h->n; i++)
+		lt_close(&h->port[i]);
+	lt_free(&h->t);
+	CHECK_EQ(dv_remove_tree(AT_FDCWD, h->dir), 0);
+}
+
+/* ---- what a guest does, in a process of its own ---- */
+
+static void on_left(struct dv_mesh *mesh, void *arg,
+		    const struct dv_mesh_left *left)
+{
+	(void)mesh;
+	dv_assert(left->n_ports == 0 && left->n_links == 0);
+	*(bool *)arg = true;
+}
+
+/* Come in, say @n numbers, and leave in order. */
+static int visit(const char *path, uint64_t n)
+{
+	struct lt_port port = { .port = NULL };
+	struct dv_port *first;
+	bool left = false;
+	struct lt t;
+
+	lt_new(&t, NULL);
+	dv_assert(dv_mesh_connect(t.mesh, path, &first, NULL) == 0);
+	lt_start(&port, first);
+	for (uint64_t i = 0; i < n; i++)
+		dv_assert(dv_port_send_bytes(first, &i, sizeof(i), NULL) >= 0);
+	lt_close(&port);
+	dv_assert(dv_mesh_leave(t.mesh, 10000, on_left, &left) == 0);
+	LT_UNTIL(t.loop, left);
+	lt_free(&t);
+	return 0;
+}
+
+static pid_t guest(const struct house *h, uint64_t n)
+{
+	pid_t pid = fork();
+
+	dv_assert(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close_range(3, ~0U, 0);
+		_exit(visit(h->path, n));
+	}
+	return pid;
+}
+
+static void check_ended(pid_t pid)
+{
+	int status = -1;
+
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+}
+
+/* ---- tests ---- */
+
+TEST(guests_are_who_they_are_and_lose_nothing)
+{
+	struct house h;
+	pid_t pid[2];
+
+	house_new(&h, NULL);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0);
+	pid[0] = guest(&h, 1000);
+	LT_UNTIL(h.t.loop, h.n == 1);
+	pid[1] = guest(&h, 1000);
+	LT_UNTIL(h.t.loop, h.n == 2);
+	LT_UNTIL(h.t.loop, h.port[0].n_ended && h.port[1].n_ended);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(h.who[i].pid, pid[i]);
+		CHECK_EQ(h.who[i].uid, getuid());
+		CHECK_EQ(h.port[i].n, 1000);
+		CHECK(h.port[i].end.closed);
+	}
+	LT_UNTIL(h.t.loop, lt_n_links(&h.t) == 0);
+	check_ended(pid[0]);
+	check_ended(pid[1]);
+	house_free(&h);
+}
+
+TEST(a_closed_door_keeps_its_guests)
+{
+	struct house h;
+	struct dv_err err = DV_ERR_INIT;
+	struct dv_port *port;
+	pid_t pid;
+
+	house_new(&h, NULL);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0);
+	pid = guest(&h, 10);
+	LT_UNTIL(h.t.loop, h.n == 1);
+	h.door = dv_mesh_door_free(h.door);
+	CHECK_EQ(dv_mesh_connect(h.t.mesh, h.path, &port, &err), -ENOENT);
+	LT_UNTIL(h.t.loop, h.port[0].n_ended);
+	CHECK_EQ(h.port[0].n, 10);
+	LT_UNTIL(h.t.loop, lt_n_links(&h.t) == 0);
+	check_ended(pid);
+	house_free(&h);
+}
+
+/* They connect and say nothing, or half a word. */
+TEST(silent_guests_wait_outside_and_go)
+{
+	struct dv_mesh_opts opts = { .size = sizeof(opts), .hello_ms = 50 };
+	struct dv_mesh_door_opts door = { .size = sizeof(door),
+					  .max_pending = 4 };
+	struct house h;
+	int fd[40];
+	pid_t pid;
+
+	house_new(&h, &opts);
+	CHECK_EQ(house_open(&h, &door, NULL), 0);
+	for (size_t i = 0; i < DV_ARRAY_LEN(fd); i++) {
+		fd[i] = dv_unix_connect(h.path, NULL);
+		CHECK(fd[i] >= 0);
+		if (i % 2)
+			CHECK_EQ(dv_write_full(fd[i], "\x50\0\0", 3), 0);
+	}
+	pid = guest(&h, 5);
+	while (h.n == 0) {
+		CHECK(dv_loop_dispatch(h.t.loop, -1) >= 0);
+		CHECK(lt_n_links(&h.t) <= 4);
+	}
+	LT_UNTIL(h.t.loop, h.port[0].n_ended);
+	CHECK_EQ(h.port[0].n, 5);
+	for (size_t i = 0; i < DV_ARRAY_LEN(fd); i++)
+		dv_close(fd[i]);
+	LT_UNTIL(h.t.loop, lt_n_links(&h.t) == 0);
+	check_ended(pid);
+	house_free(&h);
+}
+
+TEST(a_guest_with_the_id_of_another_is_cut)
+{
+	struct dv_mw_hello hello = { .version_min = DV_MW_VERSION_MIN,
+				     .version_max = DV_MW_VERSION_MAX,
+				     .node = { 7, 7 },
+				     .max_message = 1 << 20,
+				     .window = 1 << 20 };
+	struct lt_raw raw[2];
+	struct house h;
+
+	house_new(&h, NULL);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		lt_raw_init(&raw[i], &h.t, dv_unix_connect(h.path, NULL));
+		CHECK_EQ(dv_mw_hello_put(&raw[i].out, &hello, NULL), 0);
+		lt_raw_flush(&raw[i]);
+		LT_UNTIL(h.t.loop, lt_n_links(&h.t) == 1u + (unsigned)i ||
+					   h.n == (unsigned)i);
+	}
+	LT_UNTIL(h.t.loop, h.n == 1 && lt_n_links(&h.t) == 1);
+	CHECK_EQ(h.who[0].node.hi, 7);
+	CHECK_EQ(h.port[0].n_ended, 0);
+	lt_raw_close(&raw[0]);
+	lt_raw_close(&raw[1]);
+	LT_UNTIL(h.t.loop, h.port[0].n_ended);
+	house_free(&h);
+}
+
+TEST(a_directory_that_others_may_write_to_is_refused)
+{
+	struct dv_err err = DV_ERR_INIT;
+	struct house h;
+
+	house_new(&h, NULL);
+	CHECK_EQ(chmod(h.dir, 0777), 0);
+	CHECK_EQ(house_open(&h, NULL, &err), -EPERM);
+	CHECK_EQ(err.code, DV_DENIED);
+	CHECK(err.hint[0]);
+	CHECK_EQ(chmod(h.dir, 0700), 0);
+	house_free(&h);
+}
+
+TEST(a_door_that_is_open_is_not_taken_over)
+{
+	struct dv_mesh_door *door = NULL;
+	struct house h;
+	int fd;
+
+	house_new(&h, NULL);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0);
+	CHECK_EQ(dv_mesh_listen(&door, h.t.mesh, h.path, NULL, on_guest, &h,
+				NULL),
+		 -EADDRINUSE);
+	h.door = dv_mesh_door_free(h.door);
+
+	/* Nobody listens on this one any more. */
+	fd = dv_unix_bind(h.path, 0, NULL);
+	CHECK(fd >= 0);
+	dv_close(fd);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0);
+	house_free(&h);
+}

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hosts in the larger world: what they leave behind, who launches them, who
+ * loses them, and how they look from outside.
+ */
+#include "mesh/host_try.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "inspect/inspect.h"
+#include "mesh/host_inspect.h"
+
+/* ---- roles ------------------------------------------------------------------
+ */
+
+static struct dv_port *mine;
+
+static void on_word(struct dv_port *port, struct dv_msg *msg)
+{
+	dv_port_send(port, dv_msg_keep(msg), NULL);
+}
+
+static void on_words_ended(struct dv_port *port, const struct dv_port_end *end)
+{
+	(void)end;
+	mine = dv_port_close(port, NULL);
+}
+
+static const struct dv_port_ops word_ops = {
+	.message = on_word,
+	.ended = on_words_ended,
+};
+
+static int obey(struct dv_host_self *self, struct dv_msg *message,
+		struct dv_err *err)
+{
+	(void)err;
+	dv_msg_free(message);
+	mine = dv_host_self_take_port(self);
+	dv_port_start(mine, &word_ops, NULL);
+	return 0;
+}
+
+/* It keeps every descriptor, and does not care. */
+static void leave(struct dv_port *port, struct dv_msg *msg)
+{
+	pid_t pid = fork();
+	char text[16];
+
+	(void)msg;
+	if (pid == 0)
+		for (;;)
+			pause();
+	dv_fmt(text, sizeof(text), "%d", pid);
+	dv_port_send_bytes(port, text, strlen(text), NULL);
+}
+
+static int leave_one(struct dv_host_self *self, struct dv_msg *message,
+		     struct dv_err *err)
+{
+	static const struct dv_port_ops ops = { leave, on_words_ended, NULL };
+
+	(void)err;
+	dv_msg_free(message);
+	mine = dv_host_self_take_port(self);
+	dv_port_start(mine, &ops, NULL);
+	return 0;
+}
+
+/* A host that has a host. */
+static struct dv_hosts *inner_hosts;
+static struct dv_host *inner;
+
+static void nest_up(struct dv_host_self *self)
+{
+	static const char *const args[] = { "logs", NULL };
+	static const struct dv_host_opts opts = {
+		.size = sizeof(opts),
+		.name = "inner",
+		.args = args,
+	};
+
+	if (dv_hosts_new(&inner_hosts, dv_host_self_mesh(self), NULL, NULL,
+			 NULL) < 0 ||
+	    dv_mesh_launch(inner_hosts, &opts, &inner, NULL) < 0)
+		dv_host_exit(self, 1);
+}
+
+static void nest_stop(struct dv_host_self *self, enum dv_host_why why)
+{
+	(void)why;
+	inner_hosts = dv_hosts_free(inner_hosts);
+	dv_host_exit(self, 0);
+}
+
+static void log_up(struct dv_host_self *self)
+{
+	dv_host_log(self, 2, "hello from %s", dv_host_self_name(self));
+}
+
+static int keep_first(struct dv_host_self *self, struct dv_msg *message,
+		      struct dv_err *err)
+{
+	(void)self;
+	(void)err;
+	dv_msg_free(message);
+	return 0;
+}
+
+/* A port that came in a message: "echo" answers on it, "ask" asks there. */
+static void on_answer(struct dv_port *port, struct dv_msg *msg)
+{
+	(void)port;
+	dv_port_send(mine, dv_msg_keep(msg), NULL);
+}
+
+static void on_gift(struct dv_port *port, struct dv_msg *msg)
+{
+	static const struct dv_port_ops asks = { on_answer, on_words_ended,
+						 NULL };
+	struct dv_port *gift = dv_msg_take_port(msg, 0);
+	bool ask = dv_msg_len(msg) == 3;
+
+	(void)port;
+	dv_port_start(gift, ask ? &asks : &word_ops, NULL);
+	for (int i = 0; ask && i < 100; i++)
+		dv_port_send_bytes(gift, "ping", 4, NULL);
+}
+
+static int take_gifts(struct dv_host_self *self, struct dv_msg *message,
+		      struct dv_err *err)
+{
+	static const struct dv_port_ops ops = { on_gift, on_words_ended, NULL };
+
+	(void)err;
+	dv_msg_free(message);
+	mine = dv_host_self_take_port(self);
+	dv_port_start(mine, &ops, NULL);
+	return 0;
+}
+
+// clang-format off
+const struct try_role try_roles[] = {
+	{ "gifts", NULL, { .size = sizeof(struct dv_host_main),
+			   .setup = take_gifts } },
+	{ "obey", NULL, { .size = sizeof(struct dv_host_main), .setup = obey } },
+	{ "leave", NULL, { .size = sizeof(struct dv_host_main),
+			   .setup = leave_one } },
+	{ "nest", NULL, { .size = sizeof(struct dv_host_main),
+			  .setup = keep_first, .up = nest_up,
+			  .stop = nest_stop } },
+	{ "logs", NULL, { .size = sizeof(struct dv_host_main),
+			  .setup = keep_first, .up = log_up } },
+	{ NULL, NULL, { .size = sizeof(struct dv_host_main), .setup = obey } },
+};
+// clang-format on
+
+static const char *const obeys[] = { "obey", NULL };
+
+/* ---- what is left behind
+ * -------------------------------------------------------- */
+
+static int group(struct dv_host *host, struct dv_host_setup *setup,
+		 struct dv_err *err)
+{
+	(void)host;
+	(void)err;
+	dv_host_setup_limits(setup, 0, 0, 0);
+	return 0;
+}
+
+static bool have_group(void)
+{
+	dv_autofree char *text = NULL;
+	size_t len;
+
+	return dv_read_file(AT_FDCWD, "/proc/self/cgroup", 65536, &text,
+			    &len) == 0 &&
+	       strstr(text, "davit-");
+}
+
+/* Its end is told at once, though the grandchild holds the socket; and the
+ * grandchild goes with the group. */
+TEST(host_in_a_group_takes_its_children_along)
+{
+	static const char *const args[] = { "leave", NULL };
+	struct try_mesh t;
+	struct try_host h;
+	struct try_port p;
+	struct dv_host_opts opts = try_opts(&h, args);
+	int fd;
+
+	if (geteuid() != 0 && !have_group())
+		SKIP("no control group of our own");
+	try_mesh_start(&t);
+	opts.apply = group;
+	try_up(&t, &h, &opts);
+	try_port_start(&p, dv_host_take_port(h.host));
+	fd = dv_sys_pidfd_open((pid_t)strtol(try_ask(&t, &p, "x"), NULL, 10));
+	CHECK(fd >= 0);
+	CHECK_EQ(dv_host_signal(h.host, SIGKILL), 0);
+	TRY_UNTIL(&t, h.n_ended);
+	CHECK_EQ(h.end.signo, SIGKILL);
+	CHECK(try_gone(fd));
+	dv_close(fd);
+	dv_port_close(p.port, NULL);
+	try_mesh_end(&t);
+}
+
+/* Without a group it lives on; that its host has ended is told all the same. */
+TEST(host_whose_child_holds_the_socket_has_ended)
+{
+	static const char *const args[] = { "leave", NULL };
+	struct try_mesh t;
+	struct try_host h;
+	struct try_port p;
+	struct dv_host_opts opts = try_opts(&h, args);
+	pid_t pid;
+
+	try_mesh_start(&t);
+	try_up(&t, &h, &opts);
+	try_port_start(&p, dv_host_take_port(h.host));
+	pid = (pid_t)strtol(try_ask(&t, &p, "x"), NULL, 10);
+	CHECK(pid > 0);
+	CHECK_EQ(dv_host_signal(h.host, SIGKILL), 0);
+	TRY_UNTIL(&t, h.n_ended);
+	CHECK_EQ(h.end.signo, SIGKILL);
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	dv_port_close(p.port, NULL);
+	try_mesh_end(&t);
+}
+
+/* ---- its parent's end
+ * -------------------------------------------------------------- */
+
+static void be_isolated_root(int report)
+{
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, obeys);
+	pid_t pid = 0;
+
+	try_mesh_start(&t);
+	opts.profile = DV_HOST_ISOLATED;
+	if (dv_mesh_launch(t.hosts, &opts, &h.host, NULL) == 0 &&
+	    dv_host_wait_up(h.host, NULL) == 0)
+		pid = dv_host_pid(h.host);
+	dv_write_full(report, &pid, sizeof(pid));
+	for (;;)
+		dv_loop_dispatch(t.loop, -1);
+}
+
+TEST(host_isolated_does_not_outlive_a_root_that_is_killed)
+{
+	int report[2], fd;
+	pid_t root, pid = 0;
+
+	CHECK_EQ(dv_pipe(report), 0);
+	root = fork();
+	if (root == 0)
+		be_isolated_root(report[1]);
+	CHECK_EQ(dv_read_full(report[0], &pid, sizeof(pid)), sizeof(pid));
+	fd = pid ? dv_sys_pidfd_open(pid) : -1;
+	CHECK_EQ(kill(root, SIGKILL), 0);
+	CHECK_EQ(waitpid(root, NULL, 0), root);
+	dv_close(report[0]);
+	dv_close(report[1]);
+	if (!pid && geteuid() != 0)
+		SKIP("no namespaces for this user");
+	CHECK(fd >= 0);
+	CHECK(try_gone(fd));
+	dv_close(fd);
+}
+
+/* Invited by hand: the parent is alive, and has nothing to do with it. */
+TEST(host_whose_parent_leaves_has_a_status_of_its_own)
+{
+	char *argv[] = { (char[]){ "x" }, (char[]){ "obey" }, NULL };
+	struct try_mesh t;
+	struct dv_port *port;
+	int fd, status = 0;
+	pid_t pid;
+
+	try_mesh_start(&t);
+	CHECK_EQ(dv_mesh_invite(t.mesh, &fd, &port, NULL), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (dup2(fd, 3) < 0)
+			_exit(1);
+		dv_fd_cloexec(3, false);
+		setenv("DAVIT_MESH_HOST", "3", 1);
+		execv("/proc/self/exe", argv);
+		_exit(1);
+	}
+	dv_close(fd);
+	dv_port_close(port, NULL);
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		CHECK(dv_loop_dispatch(t.loop, 5) >= 0);
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), DV_HOST_EXIT_LOST);
+	try_mesh_end(&t);
+}
+
+/* ---- two hosts
+ * ---------------------------------------------------------------------------
+ */
+
+static void send_port(struct dv_port *to, const char *text,
+		      struct dv_port *port)
+{
+	struct dv_msg *msg = dv_msg_new(strlen(text));
+
+	CHECK(msg != NULL);
+	memcpy(dv_msg_data(msg), text, strlen(text));
+	CHECK_EQ(dv_msg_add_port(msg, port), 0);
+	CHECK_EQ(dv_port_send(to, msg, NULL), 0);
+}
+
+/* A pair whose ends go to two locked hosts, which then talk directly: what they
+ * need for that is in their filter. */
+TEST(hosts_locked_are_introduced_to_each_other)
+{
+	static const char *const args[] = { "gifts", NULL };
+	struct dv_port *pair[2];
+	struct try_port p[2];
+	struct try_host h[2];
+	struct try_mesh t;
+
+	try_mesh_start(&t);
+	for (int i = 0; i < 2; i++) {
+		struct dv_host_opts opts = try_opts(&h[i], args);
+
+		opts.profile = DV_HOST_LOCKED | DV_HOST_BEST_EFFORT;
+		try_up(&t, &h[i], &opts);
+		try_port_start(&p[i], dv_host_take_port(h[i].host));
+	}
+	CHECK_EQ(dv_port_pair(t.mesh, pair), 0);
+	send_port(p[0].port, "echo", pair[0]);
+	send_port(p[1].port, "ask", pair[1]);
+	TRY_UNTIL(&t, p[1].n == 100 || p[1].n_ended);
+	CHECK_EQ(p[1].n, 100);
+	CHECK_STR(p[1].text, "ping");
+	dv_port_close(p[0].port, NULL);
+	dv_port_close(p[1].port, NULL);
+	try_mesh_end(&t);
+}
+
+/* ---- hosts of hosts
+ * ------------------------------------------------------------------ */
+
+TEST(host_of_a_host_logs_to_the_root)
+{
+	static const char *const args[] = { "nest", NULL };
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, args);
+
+	try_mesh_start(&t);
+	try_up(&t, &h, &opts);
+	TRY_UNTIL(&t, t.n_logs);
+	CHECK_STR(t.log_name, "web/inner");
+	CHECK_STR(t.log_text, "hello from inner");
+	dv_host_stop(h.host, NULL);
+	TRY_UNTIL(&t, h.n_ended);
+	CHECK_EQ(h.end.status, 0);
+	try_mesh_end(&t);
+}
+
+/* ---- filters of one's own
+ * --------------------------------------------------------------- */
+
+/* getppid() kills; everything else is allowed. */
+static const struct sock_filter no_getppid[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
+static int last_filter(struct dv_host *host, struct dv_host_setup *setup,
+		       struct dv_err *err)
+{
+	(void)host;
+	(void)err;
+	dv_host_setup_seccomp_last(setup, no_getppid, sizeof(no_getppid));
+	return 0;
+}
+
+static int odd_filter(struct dv_host *host, struct dv_host_setup *setup,
+		      struct dv_err *err)
+{
+	(void)host;
+	(void)err;
+	dv_host_setup_seccomp_last(setup, no_getppid, 7);
+	return 0;
+}
+
+static int bad_filter(struct dv_host *host, struct dv_host_setup *setup,
+		      struct dv_err *err)
+{
+	static const struct sock_filter insn =
+		BPF_STMT(BPF_RET | BPF_A | 0x8000, 0);
+
+	(void)host;
+	(void)err;
+	dv_host_setup_seccomp_last(setup, &insn, sizeof(insn));
+	return 0;
+}
+
+TEST(host_with_a_last_filter_of_its_own)
+{
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, obeys);
+	struct dv_err err = DV_ERR_INIT;
+
+	try_mesh_start(&t);
+	opts.apply = last_filter;
+	try_up(&t, &h, &opts);
+	dv_host_free(h.host);
+	opts.apply = odd_filter;
+	CHECK_EQ(dv_mesh_launch(t.hosts, &opts, &h.host, &err), -EINVAL);
+	/* What the kernel refuses fails the launch: it does not run without. */
+	opts = try_opts(&h, obeys);
+	opts.apply = bad_filter;
+	try_launch(&t, &h, &opts);
+	TRY_UNTIL(&t, h.n_ended);
+	CHECK_EQ(h.n_up, 0);
+	CHECK_EQ(h.err.step, DV_STEP_SECCOMP);
+	CHECK_STR(h.err.msg, "launch host web: load the last seccomp filter: "
+			     "Invalid argument");
+	try_mesh_end(&t);
+}
+
+/* ---- the tree
+ * -----------------------------------------------------------------------------
+ */
+
+static struct dv_node *shown;
+
+static void on_shown(void *arg, struct dv_node *node, const struct dv_node *old)
+{
+	(void)arg;
+	(void)old;
+	shown = node;
+}
+
+static void look(struct try_mesh *t, const char *path, const char *update)
+{
+	struct dv_inspect_opts opts = {
+		.path = path,
+		.update = update,
+		.depth = DV_INSPECT_ALL,
+		.limit = DV_SENS_SENSITIVE,
+		.deadline_ns = dv_now_ns() + UINT64_C(10000000000),
+	};
+	struct dv_inspect_req *req;
+
+	shown = dv_node_free(shown);
+	CHECK_EQ(dv_inspect_start(&req, t->loop, &opts, dv_hosts_inspect,
+				  t->hosts, on_shown, NULL),
+		 0);
+	TRY_UNTIL(t, shown);
+}
+
+static const char *text_at(const char *path)
+{
+	struct dv_node *at = dv_node_find(shown, path);
+
+	CHECK(at != NULL);
+	return dv_node_get_data(at, NULL);
+}
+
+TEST(hosts_are_shown_by_pid_with_limits_that_can_be_set)
+{
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, obeys);
+	char path[64], ours[16];
+
+	try_mesh_start(&t);
+	try_up(&t, &h, &opts);
+	look(&t, "", NULL);
+	dv_fmt(path, sizeof(path), "%d/name", dv_host_pid(h.host));
+	CHECK_STR(text_at(path), "web");
+	dv_fmt(path, sizeof(path), "%d/state", dv_host_pid(h.host));
+	CHECK_STR(text_at(path), "up");
+	dv_fmt(path, sizeof(path), "%d/workers", dv_host_pid(h.host));
+	CHECK(dv_node_find(shown, path) != NULL);
+	dv_fmt(ours, sizeof(ours), "%d/node_id", getpid());
+	CHECK_EQ(strlen(text_at(ours)), 32);
+	dv_fmt(path, sizeof(path), "%d/rlimit/nofile/current",
+	       dv_host_pid(h.host));
+	look(&t, path, "77");
+	CHECK_STR(dv_node_get_data(shown, NULL), "77");
+	look(&t, path, "many");
+	CHECK_EQ(dv_node_get_error(shown), DV_NODE_UPDATE);
+	look(&t, path, NULL);
+	CHECK_STR(dv_node_get_data(shown, NULL), "77");
+	CHECK_EQ(dv_host_signal(h.host, SIGKILL), 0);
+	TRY_UNTIL(&t, h.n_ended);
+	look(&t, "", NULL);
+	dv_fmt(path, sizeof(path), "%d/exit/signal", h.end.pid);
+	CHECK_STR(text_at(path), "SIGKILL");
+	shown = dv_node_free(shown);
+	try_mesh_end(&t);
+}
+
+TEST(host_that_is_stopped_hides_only_its_own_part)
+{
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, obeys);
+	struct dv_inspect_opts iopts = {
+		.depth = DV_INSPECT_ALL,
+		.limit = DV_SENS_SENSITIVE,
+	};
+	struct dv_inspect_req *req;
+	char path[64];
+
+	try_mesh_start(&t);
+	try_up(&t, &h, &opts);
+	CHECK_EQ(dv_host_signal(h.host, SIGSTOP), 0);
+	iopts.deadline_ns = dv_now_ns() + 50000000;
+	CHECK_EQ(dv_inspect_start(&req, t.loop, &iopts, dv_hosts_inspect,
+				  t.hosts, on_shown, NULL),
+		 0);
+	TRY_UNTIL(&t, shown);
+	dv_fmt(path, sizeof(path), "%d/name", dv_host_pid(h.host));
+	CHECK_STR(text_at(path), "web");
+	dv_fmt(path, sizeof(path), "%d/workers", dv_host_pid(h.host));
+	CHECK(dv_node_find(shown, path) == NULL);
+	shown = dv_node_free(shown);
+	try_mesh_end(&t);
+}
+
+/* ---- blocking
+ * --------------------------------------------------------------------------------
+ */
+
+static struct dv_host *waits_for;
+static int waited;
+
+static void on_wait_inside(struct dv_defer *defer)
+{
+	(void)defer;
+	waited = dv_host_wait_up(waits_for, NULL);
+}
+
+TEST(host_is_not_waited_for_inside_a_callback)
+{
+	struct dv_defer defer = DV_DEFER_INIT;
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, obeys);
+
+	try_mesh_start(&t);
+	try_launch(&t, &h, &opts);
+	waits_for = h.host;
+	dv_defer_add(t.loop, &defer, on_wait_inside);
+	TRY_UNTIL(&t, waited);
+	CHECK_EQ(waited, -EDEADLK);
+	CHECK_EQ(dv_host_wait_up(h.host, NULL), 0);
+	try_mesh_end(&t);
+}
