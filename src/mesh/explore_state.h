@@ -232,7 +232,9 @@ static inline void x_put_end(struct x_canon *c, const struct dv_end *e)
 			 (uint64_t)e->introduced << 2 |
 			 (uint64_t)e->passed << 3 | (uint64_t)e->credited << 4 |
 			 (uint64_t)e->unaccepted << 5 |
-			 (uint64_t)e->no_memory << 6);
+			 (uint64_t)e->no_memory << 6 |
+			 (uint64_t)e->unconfirmed << 7 |
+			 (uint64_t)e->counted << 8);
 	x_put_place(c, &e->in);
 	x_put_place(c, &e->out);
 	x_put_place(c, &e->to);
@@ -244,7 +246,7 @@ static inline void x_put_end(struct x_canon *c, const struct dv_end *e)
 	x_put(c, e->received);
 	x_put(c, e->allowed);
 	x_put(c, e->used);
-	x_put(c, e->n_charged);
+	x_put(c, (uint64_t)e->n_charged << 32 | e->n_asked);
 	x_put(c, (uint64_t)e->word.kind << 1 | e->word.asked);
 	x_put_id(c, e->word.id);
 	x_put_node(c, e->word.node);

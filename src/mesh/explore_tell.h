@@ -30,9 +30,21 @@ static inline void x_tell_id(const char *what, struct dv_mesh_id id)
 static inline void x_tell_event(const struct x_world *w, const struct try_ev *e)
 {
 	static const char *const names[] = {
-		"message", "close", "new-peer", "bridge",    "end",
-		"totals",  "moved", "refused",  "credit",    "accept",
-		"connect", "fail",  "loop",     "introduce",
+		[DV_EV_MESSAGE] = "message",
+		[DV_EV_CLOSE] = "close",
+		[DV_EV_NEW_PEER] = "new-peer",
+		[DV_EV_BRIDGE] = "bridge",
+		[DV_EV_END] = "end",
+		[DV_EV_TOTALS] = "totals",
+		[DV_EV_MOVED] = "moved",
+		[DV_EV_REFUSED] = "refused",
+		[DV_EV_CREDIT] = "credit",
+		[DV_EV_ACCEPT] = "accept",
+		[DV_EV_ACCEPTED] = "accepted",
+		[DV_EV_CONNECT] = "connect",
+		[DV_EV_FAIL] = "fail",
+		[DV_EV_LOOP] = "loop",
+		[DV_EV_INTRODUCE] = "introduce",
 	};
 	const struct dv_mesh_event *ev = &e->ev;
 

@@ -229,7 +229,7 @@ TEST(rule_an_introduction_nobody_asked_for_is_not_taken)
 {
 	struct dv_mesh_event ev;
 	struct world w;
-	int fds[2];
+	int fds[2] = { -1, -1 };
 
 	world_up(&w);
 	for (int i = 0; i < 4; i++) {
@@ -442,7 +442,7 @@ static struct dv_mesh_event any_event(struct chaos *c)
 		.err = any(c, 2) ? &why : NULL,
 		.fd = -1,
 	};
-	int fds[2];
+	int fds[2] = { -1, -1 };
 
 	if (ev.kind == DV_EV_MESSAGE) {
 		ev.msg = rec_text("any");
