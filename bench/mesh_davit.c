@@ -59,10 +59,14 @@ static void on_end(struct dv_port *port, const struct dv_port_end *end)
 	s->gone = true;
 }
 
+/* Who sends messages of 1 MiB wants more than one of them on the way. */
 static void side_open(struct side *s)
 {
+	struct dv_mesh_opts opts = { .size = sizeof(opts),
+				     .port_window = 4 << 20 };
+
 	die(dv_loop_new(&s->loop), "loop");
-	die(dv_mesh_new(&s->mesh, s->loop, NULL, NULL), "mesh");
+	die(dv_mesh_new(&s->mesh, s->loop, &opts, NULL), "mesh");
 }
 
 static void side_close(struct side *s)

@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "mesh/link.h"
 #include "mesh/mesh_priv.h"
+#include "mesh/msg_cache.h"
 
 /* ---- what a node needs ---- */
 
@@ -158,6 +159,7 @@ int dv_mesh_new(struct dv_mesh **meshp, struct dv_loop *loop,
 		free(mesh->scratch);
 		return dv_err_sys(err, -r, "make a mesh");
 	}
+	dv_msg_cache_join();
 	*meshp = dv_take_ptr(&mesh);
 	return 0;
 }
@@ -183,6 +185,7 @@ struct dv_mesh *dv_mesh_free(struct dv_mesh *mesh)
 	}
 	free(mesh->scratch);
 	free(mesh);
+	dv_msg_cache_leave();
 	return NULL;
 }
 

@@ -6,21 +6,35 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "mesh/msg_cache.h"
 #include "mesh/node_priv.h"
 
 struct dv_msg *dv_msg_new(size_t len)
 {
 	struct dv_msg *msg;
+	size_t cap = 0;
 
 	if (len > DV_MSG_MAX)
 		return NULL;
-	msg = malloc(sizeof(*msg) + len);
+	if (len >= DV_MSG_CACHE_MIN)
+		msg = dv_msg_cache_get(sizeof(*msg) + len, &cap);
+	else
+		msg = malloc(sizeof(*msg) + len);
 	if (!msg)
 		return NULL;
 	*msg = (struct dv_msg){ .data = (uint8_t *)(msg + 1),
 				.len = len,
+				.cap = cap,
 				.heap = true };
 	return msg;
+}
+
+static void give_back(struct dv_msg *msg)
+{
+	if (msg->cap > 0)
+		dv_msg_cache_put(msg, msg->cap);
+	else
+		free(msg);
 }
 
 /* ---- the pool ---- */
@@ -58,7 +72,7 @@ static void put_back(struct dv_node *node, struct dv_msg *msg)
 {
 	if (!msg->pooled || !node || node->dying ||
 	    node->n_pool + 1 > POOL_MAX) {
-		free(msg);
+		give_back(msg);
 		return;
 	}
 	msg->kept = false;

@@ -37,6 +37,7 @@ struct dv_msg {
 	bool pooled;   /* there is room for DV_NODE_POOL_LEN bytes */
 	/* Who is told when it is freed: the windows it counts against. */
 	uint64_t cost;
+	size_t cap; /* of its block, if that is from msg_cache.h; else 0 */
 	struct dv_end *end;        /* NULL: none */
 	struct dv_mesh_link *link; /* NULL: it came from this node */
 	struct dv_list in_node;    /* kept: the node frees it at its end */
