@@ -169,7 +169,7 @@ bool dv_bridge_settle(struct dv_end *sink)
 
 	if (sink->said || relay->state != DV_END_OVER)
 		return false;
-	close_after(sink, &relay->inq, dv_take_ptr(&relay->over));
+	close_after(sink, &relay->inq, dv_over_new(relay->over));
 	relay->bridge = NULL;
 	dv_end_free(relay);
 	return true;
@@ -184,6 +184,6 @@ void dv_bridge_over(struct dv_end *e)
 		return;
 	}
 	e->bridge = NULL;
-	close_after(other, NULL, dv_take_ptr(&e->over));
+	close_after(other, NULL, dv_over_new(e->over));
 	dv_end_free(e);
 }

@@ -59,6 +59,8 @@ struct x_scenario {
 	uint32_t max_ports[TRY_NODES], max_links[TRY_NODES];
 	/* A message may be refused, and not because a node died. */
 	bool refusals;
+	/* Any node that died may be the culprit. */
+	bool loose;
 	/* The introducer dies: it may look as if the one it introduced did. */
 	bool blurred;
 	/* 1 + the node that is killed when all is at rest: no port fails. */
@@ -167,7 +169,8 @@ static inline void x_arrived(struct x_end *by, struct dv_msg *msg, size_t i,
 		x_fault(w, "end %d arrived twice", nr);
 	e->where = X_HELD;
 	e->node = by->node;
-	e->visited |= DV_BIT(e->node);
+	/* It came by wherever its carrier had moved meanwhile. */
+	e->visited |= by->visited | w->ends[by->peer].visited;
 	e->port = port;
 	/* One that has ended arrives so, and says it again. */
 	e->full = e->ended = false;
@@ -248,6 +251,8 @@ static inline bool x_culprit(const struct x_end *e, struct dv_mesh_id culprit)
 		return false;
 	if (w->sc->refusals)
 		return true;
+	if (w->sc->loose)
+		path = UINT32_MAX;
 	return (path & w->dead & DV_BIT(n)) ||
 	       (w->sc->blurred && x_lost_link(w, n));
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mesh/explore_op.h"
+#include "mesh/explore_tell.h"
 
 /* ---- what has to be true at rest ---- */
 
@@ -24,7 +25,8 @@ static inline void x_check_pair(struct x_world *w, struct x_end *e)
 				e->ended ? e->nr : peer->nr,
 				e->ended ? peer->nr : e->nr);
 		if (!e->ended && !x_complete(e))
-			x_fault(w, "end %d: something never arrived", e->nr);
+			x_fault(w, "end %d: %d.%u never arrived", e->nr,
+				e->segs[e->seg].src, e->segs[e->seg].next);
 	} else if (!e->ended) {
 		x_fault(w, "end %d: its peer is gone, nobody said so", e->nr);
 	} else if (!e->end.closed && !w->dead && !w->sc->refusals) {
@@ -126,7 +128,7 @@ static inline void x_check_rest(struct x_world *w)
 			w->ends[i].paused = false;
 		}
 	}
-	try_settle(&w->t);
+	x_settle(w);
 	for (int i = 0; i < w->n_ends; i++)
 		x_check_pair(w, &w->ends[i]);
 	for (int i = 0; i < w->sc->n_nodes; i++)
@@ -137,7 +139,7 @@ static inline void x_check_rest(struct x_world *w)
 	for (int i = 0; i < w->n_ends; i++)
 		ended[i] = w->ends[i].ended;
 	x_do_kill(w, w->sc->kill_after - 1, 0);
-	try_settle(&w->t);
+	x_settle(w);
 	for (int i = 0; i < w->n_ends; i++)
 		if (x_held(w, i) && x_held(w, w->ends[i].peer) &&
 		    w->ends[i].ended != ended[i])
@@ -150,7 +152,7 @@ static inline void x_check_closed(struct x_world *w)
 	for (int i = 0; i < w->n_ends; i++)
 		if (x_held(w, i))
 			x_do_close(&w->ends[i]);
-	try_settle(&w->t);
+	x_settle(w);
 	for (int i = 0; i < w->sc->n_nodes; i++) {
 		const struct dv_node *node = w->t.nodes[i].node;
 

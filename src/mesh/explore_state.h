@@ -247,7 +247,10 @@ static inline void x_put_end(struct x_canon *c, const struct dv_end *e)
 	x_put(c, e->allowed);
 	x_put(c, e->used);
 	x_put(c, (uint64_t)e->n_charged << 32 | e->n_asked);
-	x_put(c, (uint64_t)e->word.kind << 1 | e->word.asked);
+	for (uint32_t i = 0; i < e->n_asked; i++)
+		x_put_link(c, e->asked[i]);
+	x_put(c, (uint64_t)e->word.kind << 2 | (uint64_t)e->word.given << 1 |
+			 e->word.asked);
 	x_put_id(c, e->word.id);
 	x_put_node(c, e->word.node);
 	x_put_node(c, e->await);
@@ -376,6 +379,7 @@ static inline void x_put_one_link(struct x_canon *c, const struct try_link *l)
 	x_put_node(c, l->link.peer);
 	x_put_link(c, l->link.via);
 	x_put_node(c, l->link.introducer);
+	x_put_id(c, l->link.intended);
 	x_put(c, l->link.stranger);
 	x_put(c, (uint64_t)l->link.asked << 1 | l->link.heard);
 	x_put(c, l->link.held);

@@ -88,3 +88,15 @@ static inline void x_tell_act(const struct x_world *w,
 		x_tell_event(w, l->head);
 	printf("\n");
 }
+
+/* try_settle(), told. */
+static inline void x_settle(struct x_world *w)
+{
+	struct try_act act;
+
+	while (w->loud && try_list(&w->t, &act, 1) > 0) {
+		x_tell_act(w, &act);
+		try_do(&w->t, &act);
+	}
+	try_settle(&w->t);
+}

@@ -253,12 +253,14 @@ static struct dv_port_end *over_seam(struct dv_end *e, const char *what)
 
 /* Every link to @peer is asked with an ACCEPT for a port that is not there: the
  * FAIL that it is answered with comes after the ACCEPT that is waited for, if
- * that was ever said. Returns how many were asked. */
-static uint32_t ask_accept(struct dv_end *e, struct dv_mesh_id peer)
+ * that was ever said. */
+static void ask_accept(struct dv_end *e, struct dv_mesh_id peer)
 {
 	struct dv_list *l, *n;
-	uint32_t asked = 0;
 
+	e->asked = calloc(e->node->counts.n_links + 1, sizeof(void *));
+	if (!e->asked)
+		return;
 	dv_list_each(l, n, &e->node->links)
 	{
 		struct dv_mesh_link *link =
@@ -270,10 +272,19 @@ static uint32_t ask_accept(struct dv_end *e, struct dv_mesh_id peer)
 
 		if (!dv_id_eq(link->peer, peer))
 			continue;
+		e->asked[e->n_asked++] = link;
 		dv_link_put(link, &ev);
-		asked++;
 	}
-	return asked;
+}
+
+bool dv_move_unasked(struct dv_end *e, const struct dv_mesh_link *link)
+{
+	for (uint32_t i = 0; i < e->n_asked; i++)
+		if (e->asked[i] == link) {
+			e->asked[i] = e->asked[--e->n_asked];
+			return e->n_asked == 0;
+		}
+	return false;
 }
 
 /* The peer has not accepted yet, as far as this node has heard. But it has said
@@ -284,7 +295,7 @@ static void seam_early(struct dv_end *e, struct dv_mesh_id peer)
 	e->state = DV_END_SEAMED;
 	e->await = peer;
 	dv_list_add(&e->node->seamed, &e->special);
-	e->n_asked = ask_accept(e, peer);
+	ask_accept(e, peer);
 	if (e->n_asked == 0)
 		dv_end_fail(e, over_seam(e, "the process of the peer"));
 }
@@ -295,7 +306,7 @@ bool dv_move_answered(const struct dv_mesh_link *link, struct dv_end *e,
 	if (e->state != DV_END_SEAMED || !dv_id_eq(link->peer, e->await) ||
 	    !dv_id_eq(ev->id, e->id))
 		return false;
-	if (--e->n_asked == 0)
+	if (dv_move_unasked(e, link))
 		dv_end_fail(e, over_seam(e, "the peer never accepted the "
 					    "port"));
 	return true;
@@ -411,7 +422,7 @@ int dv_move_accept(struct dv_mesh_link *link, struct dv_end *e,
 	e->sent = ev->received;
 	e->granted = ev->granted;
 	if (e->state == DV_END_SEAMED) {
-		dv_list_del(&e->special);
+		dv_end_unspecial(e);
 		dv_place_set(&e->in, link, ev->id);
 		e->state = DV_END_OPEN;
 	} else {

@@ -46,13 +46,34 @@ static bool usable(const struct dv_mesh_link *link, const struct dv_end *e)
 {
 	const struct dv_mesh_link *in = e->in.link, *via = link->via;
 
-	if (link == in || via == in)
+	if (link == in)
 		return true;
 	if (!via)
 		return !link->stranger;
-	if (!link->heard || dv_id_zero(via->peer))
+	if (!link->heard && !(via == in && dv_id_eq(link->intended, e->id)))
 		return false;
-	return via->parent || dv_id_eq(via->peer, in->peer);
+	if (via == in)
+		return true;
+	return !dv_id_zero(via->peer) &&
+	       (via->parent || dv_id_eq(via->peer, in->peer));
+}
+
+/* Has a port just gone to @peer by a link that may be used by @e, too, as soon
+ * as it is answered? */
+static bool is_coming(const struct dv_end *e, const struct dv_mesh_link *link)
+{
+	struct dv_list *l, *n;
+
+	if (link->heard || link->via != e->in.link)
+		return false;
+	dv_list_each(l, n, &link->ports)
+	{
+		const struct dv_place *p = dv_list_of(l, struct dv_place, at);
+
+		if (p == &p->end->out && p->end->unconfirmed)
+			return true;
+	}
+	return false;
 }
 
 static struct dv_mesh_link *find_link(struct dv_end *e)
@@ -83,21 +104,40 @@ static struct dv_mesh_link *find_link(struct dv_end *e)
 	return NULL;
 }
 
-/* Has another port asked the same node for the same? */
+/* Has another port asked the same node for the same, or is it there already? */
 static bool is_asked(const struct dv_end *e)
 {
 	struct dv_list *l, *n;
 
+	dv_list_each(l, n, &e->node->links)
+	{
+		const struct dv_mesh_link *link =
+			dv_list_of(l, struct dv_mesh_link, at);
+
+		if (dv_id_eq(link->peer, e->word.node) && is_coming(e, link))
+			return true;
+	}
 	dv_list_each(l, n, &e->node->connecting)
 	{
 		const struct dv_end *other =
 			dv_list_of(l, struct dv_end, special);
 
-		if (other->word.asked && other->in.link == e->in.link &&
+		if (other->word.asked && !other->word.given &&
+		    other->in.link == e->in.link &&
 		    dv_id_eq(other->word.node, e->word.node))
 			return true;
 	}
 	return false;
+}
+
+static struct dv_port_end *over_given(const struct dv_end *e)
+{
+	struct dv_port_end how =
+		dv_how_here(e->node, ECONNRESET, "connect to another process");
+
+	how.culprit = e->word.node;
+	how.scope = DV_SCOPE_LINK;
+	return dv_over_new(&how);
 }
 
 static void ask(struct dv_end *e)
@@ -109,6 +149,11 @@ static void ask(struct dv_end *e)
 
 	if (e->in.link == &e->node->self)
 		return; /* The proxy has failed, and says so. */
+	if (e->word.given) {
+		/* It went down before it could be used. */
+		dv_end_fail(e, over_given(e));
+		return;
+	}
 	if (dv_list_empty(&e->special))
 		dv_list_add(&e->node->connecting, &e->special);
 	if (is_asked(e))
@@ -281,7 +326,9 @@ int dv_move_introduce(struct dv_mesh_link *link, struct dv_end *e,
 	struct dv_node *node = link->node;
 	bool waits = e && e->in.link == link;
 	/* The new place of a port, or the peer that has asked. */
-	bool place = waits && e->state == DV_END_ARRIVING && !e->introduced;
+	bool place =
+		waits && !e->introduced &&
+		(e->state == DV_END_ARRIVING || e->state == DV_END_JOINING);
 	bool asked = !place && link->asked > 0;
 	int r;
 
@@ -300,7 +347,11 @@ int dv_move_introduce(struct dv_mesh_link *link, struct dv_end *e,
 	link->asked -= asked;
 	if (place)
 		e->introduced = true;
+	else if (waits && e->word.asked)
+		e->word.given = true;
+	node->introducing = ev->id;
 	r = adopt(link, ev);
+	node->introducing = (struct dv_mesh_id){ 0, 0 };
 	if (r < 0 && waits && (place || e->word.asked))
 		dv_end_fail(e, over_introduce(link, ev, r));
 	return 0;

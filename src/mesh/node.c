@@ -195,22 +195,28 @@ struct dv_mesh_id dv_node_id(const struct dv_node *node)
 
 /* ---- links ---- */
 
-int dv_node_link_up(struct dv_node *node, struct dv_mesh_link *link)
+void dv_node_poke_connecting(struct dv_node *node)
 {
 	struct dv_list *l, *n;
 
+	dv_list_each(l, n, &node->connecting)
+		dv_end_poke(dv_list_of(l, struct dv_end, special));
+}
+
+int dv_node_link_up(struct dv_node *node, struct dv_mesh_link *link)
+{
 	if (node->counts.n_links >= node->limits->max_links)
 		return -ENFILE;
 	init_link(link);
 	link->node = node;
 	link->asked = 0;
 	link->heard = false;
+	link->intended = node->introducing;
 	if (link->via)
 		link->introducer = link->via->peer;
 	dv_list_add(&node->links, &link->at);
 	node->counts.n_links++;
-	dv_list_each(l, n, &node->connecting)
-		dv_end_poke(dv_list_of(l, struct dv_end, special));
+	dv_node_poke_connecting(node);
 	dv_node_pump(node);
 	return 0;
 }
@@ -233,8 +239,7 @@ static void lose_place(struct dv_place *p, struct dv_port_end *over)
 		dv_end_over(e, over);
 }
 
-/* Who waited for an ACCEPT of that node only. Another link to it may be up, but
- * it is not known over which one it was to come. */
+/* Who waits for an ACCEPT that may have come over this link. */
 static void lose_seamed(struct dv_mesh_link *link, const struct dv_node *node,
 			const struct dv_err *why)
 {
@@ -245,7 +250,7 @@ static void lose_seamed(struct dv_mesh_link *link, const struct dv_node *node,
 	{
 		struct dv_end *e = dv_list_of(l, struct dv_end, special);
 
-		if (dv_id_eq(e->await, link->peer))
+		if (dv_move_unasked(e, link))
 			dv_end_fail(e, dv_over_new(&how));
 	}
 }
@@ -296,6 +301,7 @@ void dv_node_link_down(struct dv_mesh_link *link, const struct dv_err *why)
 		lose_place(p, over_down(node, link, why));
 	}
 	lose_seamed(link, node, why);
+	dv_node_poke_connecting(node);
 	dv_node_pump(node);
 }
 

@@ -61,6 +61,9 @@ struct dv_mesh_link {
 	struct dv_list busy;          /* that send a long message (DV_MORE) */
 	struct dv_mesh_id introducer; /* of via, also when that is gone */
 	uint32_t asked;               /* introductions that have not come yet */
+	/* The port that it was introduced for: until something was heard, the
+	 * other side may have refused it, so no other port goes there. */
+	struct dv_mesh_id intended;
 	bool heard;    /* an event came over it: it is up there */
 	uint64_t held; /* cost of messages of it that live on */
 };

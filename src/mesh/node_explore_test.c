@@ -189,6 +189,11 @@ EXPLORE(move_two_to_a_stranger, .n_nodes = 3, .links = "01 02",
 	.threads = { { M(0, 2), S(0) }, { M(4, 2), S(4) }, { S(1) } },
 	.kill_after = 1);
 
+/* Each of the two strangers asks to be introduced to the other. */
+EXPLORE(move_two_across, .n_nodes = 3, .links = "01 02",
+	.pairs = { { 0, 2 }, { 0, 1 }, { 0, 1 }, { 0, 2 } }, .n_pairs = 4,
+	.threads = { { M(0, 4), S(0) }, { M(2, 6) } });
+
 EXPLORE(move_while_paused, .n_nodes = 2, .links = "01",
 	.pairs = { { 0, 1 }, { 0, 1 } }, .n_pairs = 2,
 	.threads = { { P(0), M(0, 2), P(0), R(0), S(0) }, { S(1), S(1) } });
@@ -399,6 +404,18 @@ EXPLORE(small_window_and_a_bridge, .n_nodes = 2, .links = "01",
 	.pairs = { { 0, 0 }, { 0, 1 } }, .n_pairs = 2, .port_window = 100,
 	.threads = { { S(0), S(0), S(0) }, { S(3), S(3) }, { B(1, 2) } });
 
+EXPLORE(small_window_and_two_bridges, .n_nodes = 2, .links = "01",
+	.pairs = { { 0, 0 }, { 0, 1 }, { 1, 1 } }, .n_pairs = 3,
+	.port_window = 100,
+	.threads = { { S(0), S(0), B(1, 2), S(0) }, { B(3, 4), S(5), S(5) } });
+
+/* The end of a stream that was changed by a bridge is heard late. */
+EXPLORE(small_window_two_bridges_no_room, .n_nodes = 3, .links = "01 12",
+	.pairs = { { 0, 1 }, { 1, 2 }, { 2, 2 } }, .n_pairs = 3,
+	.port_window = 100,
+	.threads = { { STOP(1, 0), S(3), B(2, 1), S(0), S(0), S(0), B(4, 3),
+		       GO(1, 0) } });
+
 EXPLORE(small_peer_window, .n_nodes = 2, .links = "01",
 	.pairs = { { 0, 1 }, { 0, 1 } }, .n_pairs = 2, .peer_window = 50,
 	.threads = { { S(0), S(0), M(0, 2), S(0) }, { S(1), S(1) } });
@@ -433,6 +450,25 @@ SOAK(small_window_and_a_third_more, .n_nodes = 3, .links = "01 02 12",
 SOAK(move_and_carrier_closes_elsewhere_more, .n_nodes = 3, .links = "01 12 02",
      .pairs = { { 0, 2 }, { 0, 1 }, { 1, 2 } }, .n_pairs = 3,
      .threads = { { M(0, 2), S(0) }, { S(1) }, { M(3, 4), C(3) } });
+
+SOAK(move_two_across_and_close, .n_nodes = 3, .links = "01 02",
+     .pairs = { { 0, 2 }, { 0, 1 }, { 0, 1 }, { 0, 2 } }, .n_pairs = 4,
+     .threads = { { M(0, 4), C(0) }, { M(2, 6) } });
+
+SOAK(move_two_across_and_both_close, .n_nodes = 3, .links = "01 02",
+     .pairs = { { 0, 2 }, { 0, 1 }, { 0, 1 }, { 0, 2 } }, .n_pairs = 4,
+     .threads = { { M(0, 4), S(0), C(0) }, { M(2, 6), C(2) } });
+
+SOAK(move_three_across, .n_nodes = 3, .links = "01 02",
+     .pairs = { { 0, 2 }, { 0, 1 }, { 0, 1 }, { 0, 2 }, { 0, 2 } },
+     .n_pairs = 5, .threads = { { M(0, 4), C(0), M(8, 4) }, { M(2, 6) } });
+
+SOAK(small_window_two_bridges_no_room_more, .n_nodes = 3, .links = "01 12",
+     .pairs = { { 0, 1 }, { 1, 2 }, { 2, 2 } }, .n_pairs = 3,
+     .port_window = 100,
+     .threads = { { S(0), S(0), S(0) },
+		  { S(3), B(4, 3) },
+		  { STOP(1, 0), B(2, 1), GO(1, 0) } });
 
 SOAK(both_move_on, .n_nodes = 3, .links = "01 02 12",
      .pairs = { { 0, 1 }, { 0, 2 }, { 1, 2 }, { 0, 1 } }, .n_pairs = 4,

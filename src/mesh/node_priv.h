@@ -91,6 +91,7 @@ struct dv_msgs {
 struct dv_word {
 	uint8_t kind; /* 0: none; DV_EV_NEW_PEER, DV_EV_BRIDGE */
 	bool asked;   /* CONNECT was said */
+	bool given;   /* and answered with a link */
 	struct dv_mesh_id id, node;
 };
 
@@ -123,7 +124,9 @@ struct dv_end {
 	uint64_t sent, granted;           /* outgoing */
 	uint64_t received, allowed, used; /* incoming */
 	uint32_t n_charged;
-	uint32_t n_asked; /* SEAMED: links that have not answered yet */
+	/* SEAMED: links that have not answered yet; owned, NULL: none. */
+	struct dv_mesh_link **asked;
+	uint32_t n_asked;
 
 	struct dv_word word;
 	/* SEAMED: the node that must accept; passed: the node of the peer;
@@ -180,7 +183,9 @@ struct dv_node {
 	struct dv_list dead;       /* ends to be freed */
 	struct dv_list seamed;     /* ends that wait for ACCEPT only */
 	struct dv_list connecting; /* ends whose word needs a link */
-	struct dv_list kept;       /* messages that users keep */
+	/* The port that the link which comes up now is introduced for. */
+	struct dv_mesh_id introducing;
+	struct dv_list kept; /* messages that users keep */
 	struct dv_msgs trash;
 	struct dv_msg *pool; /* free ones of DV_NODE_POOL_LEN bytes */
 	uint32_t n_pool;
@@ -280,6 +285,8 @@ struct dv_end *dv_node_lookup(const struct dv_node *node, struct dv_mesh_id id);
 int dv_node_add_end(struct dv_node *node, struct dv_end *e);
 void dv_node_remove_end(struct dv_node *node, struct dv_end *e);
 void dv_node_work(struct dv_node *node);
+/* Ends whose word needs a link may look for one again. */
+void dv_node_poke_connecting(struct dv_node *node);
 /* Work off what there is to do, unless that is being done. */
 static inline void dv_node_pump(struct dv_node *node)
 {
@@ -390,6 +397,8 @@ dv_event_fn dv_move_moved, dv_move_refused, dv_move_end, dv_move_accept,
 /* A FAIL that says that no ACCEPT will come. */
 bool dv_move_answered(const struct dv_mesh_link *link, struct dv_end *e,
 		      const struct dv_mesh_event *ev);
+/* SEAMED: no ACCEPT will come over @link. True: nor over another one. */
+bool dv_move_unasked(struct dv_end *e, const struct dv_mesh_link *link);
 /* The peer's word is acted upon if it can be. */
 void dv_move_act(struct dv_end *e);
 dv_event_fn dv_move_word, dv_move_connect, dv_move_introduce;

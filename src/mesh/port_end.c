@@ -104,6 +104,8 @@ static void ask_again(const struct dv_end *e)
 void dv_end_unspecial(struct dv_end *e)
 {
 	dv_list_del(&e->special);
+	free(dv_take_ptr(&e->asked));
+	e->n_asked = 0;
 	if (e->word.asked)
 		ask_again(e);
 	e->word = (struct dv_word){ .kind = 0 };

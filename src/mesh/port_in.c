@@ -222,6 +222,15 @@ static int on_fail(struct dv_mesh_link *link, struct dv_end *e,
 
 /* ---- credit ---- */
 
+/* Is it the stream to the peer? What TOTALS say of a bridge waits in its order,
+ * so who has been accepted may not know the name of the new stream yet; and
+ * nothing of the old one comes after ACCEPT over that link. */
+static bool is_outgoing(const struct dv_end *e, struct dv_mesh_id stream)
+{
+	return dv_id_eq(stream, dv_pair_other(e->pair)) ||
+	       (e->state == DV_END_JOINING && !dv_id_eq(stream, e->pair));
+}
+
 static int on_credit(struct dv_mesh_link *link, struct dv_end *e,
 		     struct dv_mesh_event *ev, struct dv_err *err)
 {
@@ -235,7 +244,7 @@ static int on_credit(struct dv_mesh_link *link, struct dv_end *e,
 		}
 		return 0;
 	}
-	if (!dv_id_eq(ev->id, dv_pair_other(e->pair)) || link != e->out.link)
+	if (link != e->out.link || !is_outgoing(e, ev->id))
 		return drop(link, ev);
 	if (ev->granted > e->granted) {
 		e->granted = ev->granted;
@@ -299,6 +308,8 @@ int dv_node_event(struct dv_mesh_link *link, struct dv_mesh_event *ev,
 		dv_msg_free(ev->msg);
 		return 0;
 	}
+	if (!link->heard)
+		dv_node_poke_connecting(node);
 	link->heard = true;
 	if (ev->kind == DV_EV_MESSAGE) {
 		charge_link(link, ev->msg);
