@@ -46,10 +46,20 @@ bench: deps-build+bench all
 	@B=$(abspath $(B)) bench/rpc
 	@B=$(abspath $(B)) bench/mesh
 
-# The whole-program test of that name, with more starts than `make test` does.
-soak: deps-build+test all
+# The whole-program test of that name, with more starts than `make test` does;
+# and the mesh: every order of larger scenarios, and ten minutes each of a storm
+# in one process and between 20 of them, under the sanitizers.
+soak: deps-build+test
+	@$(call configure,$(B),-Dtests=true)
+	@$(call configure,$(B)-asan,-Dtests=true $(sanitize))
+	ninja -C $(B)
+	ninja -C $(B)-asan
 	@DAVIT=$(abspath $(B))/davit LIBDAVIT=$(abspath $(B)) SRC=$(CURDIR) \
 		SOAK=$(SOAK) bats tests/soak.bats
+	DAVIT_SOAK=1 $(B)/mesh-node_explore_test
+	DAVIT_SOAK=1 $(B)-asan/mesh-node_storm_test
+	@DAVIT=$(abspath $(B))-asan/davit LIBDAVIT=$(abspath $(B))-asan \
+		SRC=$(CURDIR) MESH_SECONDS=600 bats tests/mesh_storm.bats
 
 fuzz: deps-build+fuzz
 	@[ -e $(B)-fuzz/build.ninja ] || \
