@@ -12,7 +12,7 @@
  * waits for children of its own. The process itself then enters the other
  * namespaces; the first one builds the root on its way.
  *
- * With a keeper that has nothing else to do (DV_SANDBOX_WAIT), that first one
+ * With a keeper that has nothing else to do (DV_NS_WAIT), that first one
  * borrows the keeper's memory, too, until it executes the command: nobody else
  * is in the sandbox who could reach that memory through it. The keeper has
  * nothing to do meanwhile, and does nothing: it waits for the end of the error
@@ -34,7 +34,7 @@
 #include "engine/clone_vm.h"
 #include "engine/cpu.h"
 #include "engine/mounts.h"
-#include "engine/sandbox.h"
+#include "engine/ns.h"
 #include "engine/seccomp.h"
 #include "engine/sys.h"
 
@@ -44,7 +44,7 @@
 /* What the children need of the call; on the keeper's stack. */
 struct placing {
 	struct dv_launch launch;
-	struct dv_sandbox *sb;
+	struct dv_ns *sb;
 	const struct dv_cgroup *cg;
 	int err[2], tty[2];
 	cpu_set_t cpus; /* where the process may run; empty: everywhere */
@@ -96,7 +96,7 @@ static _Noreturn void fail(struct placing *pl, enum dv_step step, int e,
  * Wait until the isolation is complete. If it never will be, init has said why
  * (or was killed): end without a word.
  */
-static void wait_ready(struct dv_sandbox *sb)
+static void wait_ready(struct dv_ns *sb)
 {
 	char byte;
 
@@ -146,7 +146,7 @@ static void enter_ns(struct placing *pl, int flags)
  */
 static void enter(struct placing *pl)
 {
-	struct dv_sandbox *sb = pl->sb;
+	struct dv_ns *sb = pl->sb;
 	struct dv_ctl *ctl = pl->launch.ctl;
 	int left = sb->ns_flags & ~HELPER_NS;
 	struct dv_err err = DV_ERR_INIT;
@@ -424,9 +424,9 @@ static int explain_late(struct dv_err *err)
 			  "not started within %d s", BORROW_MS / 1000);
 }
 
-int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
-		  const dv_Process *p, const int *fds, size_t n_fds,
-		  const struct dv_cgroup *cg, struct dv_err *err)
+int dv_proc_begin(struct dv_proc *proc, struct dv_ns *sb, const dv_Process *p,
+		  const int *fds, size_t n_fds, const struct dv_cgroup *cg,
+		  struct dv_err *err)
 {
 	struct placing pl = {
 		.launch = { .fds = fds,
@@ -511,7 +511,7 @@ static void drop_ctl(struct dv_proc *proc)
  * Without init nobody enters its namespaces (ESRCH), and nothing is born in
  * them (ENOMEM). If it went, why is what it said; false: it was killed.
  */
-static bool ask_init(struct dv_sandbox *sb, struct dv_err *report)
+static bool ask_init(struct dv_ns *sb, struct dv_err *report)
 {
 	struct dv_err why = DV_ERR_INIT;
 
@@ -526,8 +526,7 @@ static bool ask_init(struct dv_sandbox *sb, struct dv_err *report)
 	return atomic_load(&sb->ctl->ready);
 }
 
-int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
-		   struct dv_err *err)
+int dv_proc_finish(struct dv_proc *proc, struct dv_ns *sb, struct dv_err *err)
 {
 	struct dv_err report = DV_ERR_INIT;
 	bool reported = read_report(proc->err_fd, &report);

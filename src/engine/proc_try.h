@@ -23,7 +23,7 @@
 #include "base/path.h"
 #include "base/test.h"
 #include "davit/loop.h"
-#include "engine/sandbox.h"
+#include "engine/ns.h"
 
 /* A private directory, which try_dir_remove() takes away again. */
 struct try_dir {
@@ -84,7 +84,7 @@ static inline uint64_t try_deadline(unsigned int seconds)
 }
 
 /* Begin without groups, finish. */
-static inline int try_start(struct dv_proc *proc, struct dv_sandbox *sb,
+static inline int try_start(struct dv_proc *proc, struct dv_ns *sb,
 			    const dv_Process *p, const int *fds, size_t n_fds,
 			    struct dv_err *err)
 {

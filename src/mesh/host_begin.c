@@ -131,7 +131,7 @@ static int begin(struct dv_host_run *run, struct dv_host_setup *setup,
 	int r = dv_host_group_make(run, setup, err);
 
 	if (r == 0 && plan->has_isolation)
-		r = dv_sandbox_start(&run->sandbox, &plan->isolation, false,
+		r = dv_ns_start(&run->sandbox, &plan->isolation, false,
 				     err);
 	if (r == 0)
 		r = dv_proc_begin(&run->proc,

@@ -14,7 +14,7 @@
 #include "davit/inspect.h"
 #include "engine/cgroup.h"
 #include "engine/plan.h"
-#include "engine/sandbox.h"
+#include "engine/ns.h"
 #include "mesh/host_wire.h"
 
 /* ---- what is started ------------------------------------------------ */
@@ -117,7 +117,7 @@ struct dv_host_run {
 	/* Why it is killed: its launch failed, or it broke rules. */
 	struct dv_err fail;
 	struct dv_plan plan; /* until its program is executed */
-	struct dv_sandbox sandbox;
+	struct dv_ns sandbox;
 	struct dv_proc proc;
 	struct dv_cgroup group;
 	struct dv_src group_src;

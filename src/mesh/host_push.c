@@ -39,7 +39,7 @@ static void push_on(struct dv_host_run *run)
 		if (run->push == DV_PUSH_TERM && ms && run->proc.pid)
 			dv_sys_pidfd_signal(run->proc.pidfd, SIGTERM);
 		if (run->push == DV_PUSH_KILL) {
-			dv_sandbox_kill(&run->sandbox);
+			dv_ns_kill(&run->sandbox);
 			if (run->proc.pid)
 				dv_sys_pidfd_signal(run->proc.pidfd, SIGKILL);
 		}

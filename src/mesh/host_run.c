@@ -147,7 +147,7 @@ static void on_init(struct dv_src *src, uint32_t events)
 
 	(void)events;
 	dv_src_del(src);
-	dv_sandbox_free(&run->sandbox);
+	dv_ns_free(&run->sandbox);
 	dv_host_run_settle(run);
 }
 
@@ -163,7 +163,7 @@ static void closing(struct dv_host_run *run)
 		dv_host_run_kill(run);
 		if (dv_src_add(loop, &run->init_src, run->sandbox.init_pidfd,
 			       EPOLLIN, on_init) < 0)
-			dv_sandbox_free(&run->sandbox);
+			dv_ns_free(&run->sandbox);
 	}
 	dv_host_group_end(run);
 	if (dv_timer_set(loop, &run->timer, dv_host_at_ms(CLOSING_MS),
@@ -429,7 +429,7 @@ int dv_host_run_new(struct dv_host *host, struct dv_host_run **runp,
 		return dv_err_sys(err, ENOMEM, "allocate a host");
 	run->hosts = host->hosts;
 	run->host = host;
-	run->sandbox = (struct dv_sandbox)DV_SANDBOX_INIT;
+	run->sandbox = (struct dv_ns)DV_NS_INIT;
 	run->proc = (struct dv_proc)DV_PROC_INIT;
 	run->plan = (struct dv_plan)DV_PLAN_INIT;
 	run->group = (struct dv_cgroup)DV_CGROUP_INIT;
@@ -464,9 +464,9 @@ void dv_host_run_free(struct dv_host_run *run)
 	dv_defer_del(&run->defer);
 	if (run->push == DV_PUSH_LEFT)
 		run->proc.pid = run->sandbox.init_pid = 0; /* never reaped */
-	dv_sandbox_kill(&run->sandbox);
+	dv_ns_kill(&run->sandbox);
 	dv_proc_free(&run->proc);
-	dv_sandbox_free(&run->sandbox);
+	dv_ns_free(&run->sandbox);
 	dv_host_group_free(run);
 	dv_port_close(run->ctl, NULL);
 	dv_port_close(run->log, NULL);

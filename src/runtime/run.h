@@ -10,7 +10,7 @@
  * Without namespaces (plain) there is no init, and the command goes last.
  */
 #include "davit/run.h"
-#include "engine/sandbox.h"
+#include "engine/ns.h"
 #include "runtime/dirs.h"
 #include "runtime/planner.h"
 
@@ -21,7 +21,7 @@ struct dv_run {
 	char id[DV_ID_LEN + 1]; /* outlives its directory */
 	struct dv_home home;
 	struct dv_cgroup cg;
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	bool swept;
 	bool plain; /* no sandbox: the command is a child under Landlock */
 	struct dv_proc proc;

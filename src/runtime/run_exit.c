@@ -279,7 +279,7 @@ void dv_run_on_init(struct dv_src *src, uint32_t events)
 	}
 	if (run->state != DV_STATE_STOPPING)
 		dv_run_set_state(run, DV_STATE_STOPPING);
-	dv_sandbox_free(&run->sb);
+	dv_ns_free(&run->sb);
 	finish(run);
 }
 
@@ -338,7 +338,7 @@ void dv_run_teardown(struct dv_run *run)
 	dv_run_kill(run);
 	wait_for_session(run);
 	dv_proc_free(&run->proc);
-	dv_sandbox_free(&run->sb);
+	dv_ns_free(&run->sb);
 	wait_for_groups(run);
 	release(run);
 	for (int i = 0; i < 3; i++)

@@ -80,7 +80,7 @@ int dv_run_kill(struct dv_run *run)
 	int r;
 
 	if (!run->plain)
-		return dv_sandbox_kill(&run->sb);
+		return dv_ns_kill(&run->sb);
 	if (!run->proc.pid)
 		return 0;
 	r = dv_sys_pidfd_signal(run->proc.pidfd, SIGKILL);

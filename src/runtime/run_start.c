@@ -58,7 +58,7 @@ static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
 		.loop = loop,
 		.home = DV_HOME_INIT,
 		.cg = DV_CGROUP_INIT,
-		.sb = DV_SANDBOX_INIT,
+		.sb = DV_NS_INIT,
 		.proc = DV_PROC_INIT,
 		.parent_end = { -1, -1, -1 },
 		.stop_signal = spec->stop_signal,
@@ -250,14 +250,14 @@ static int launch_sandbox(struct dv_run *run, const struct dv_spec *spec,
 			  struct dv_err *err)
 {
 	const dv_Plan *plan = &p->plan.msg;
-	unsigned int how = DV_SANDBOX_ONE | DV_SANDBOX_WAIT |
-			   (run->timing ? DV_SANDBOX_TIMING : 0);
+	unsigned int how =
+		DV_NS_ONE | DV_NS_WAIT | (run->timing ? DV_NS_TIMING : 0);
 	int r = dv_planner_plan(p, spec, run->home.id, run->home.base,
 				run->home.root, err);
 
 	mark(run, "keeper: plan");
 	if (r == 0)
-		r = dv_sandbox_start(&run->sb, &plan->isolation, how, err);
+		r = dv_ns_start(&run->sb, &plan->isolation, how, err);
 	mark(run, "keeper: id maps");
 	if (r == 0)
 		r = settle(run, spec, missing, err);
@@ -317,7 +317,7 @@ static int launch_plain(struct dv_run *run, const struct dv_spec *spec,
 	};
 	int r;
 
-	dv_sandbox_free(&run->sb);
+	dv_ns_free(&run->sb);
 	dv_planner_free(p);
 	run->plain = true;
 	snprintf(tmp, sizeof(tmp), "%s/tmp", run->home.path);

@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "davit/err.h"
 #include "davit/loop.h"
-#include "engine/sandbox.h"
+#include "engine/ns.h"
 #include "rpc/data.h"
 #include "services/guest.h"
 #include "wire/sandbox.pb.h"
@@ -50,11 +50,11 @@ struct dv_self_as {
 
 struct dv_procs_opts {
 	size_t size;
-	struct dv_sandbox *sandbox; /* borrowed; NULL: plain children */
-	struct dv_cgroup *cgroup;   /* borrowed; may be NULL */
-	struct dv_data *data;       /* borrowed: where conns come from */
-	const char *const *env;     /* base environment; borrowed; NULL: {} */
-	struct dv_log_sink *log;    /* borrowed; may be NULL */
+	struct dv_ns *sandbox;    /* borrowed; NULL: plain children */
+	struct dv_cgroup *cgroup; /* borrowed; may be NULL */
+	struct dv_data *data;     /* borrowed: where conns come from */
+	const char *const *env;   /* base environment; borrowed; NULL: {} */
+	struct dv_log_sink *log;  /* borrowed; may be NULL */
 	const struct dv_self_as *self_as; /* borrowed; ends with path NULL */
 	const char *name; /* of ourselves in the tree; NULL: "davit" */
 	/* RLIMIT_NOFILE of those who ask for none; borrowed; NULL: ours */

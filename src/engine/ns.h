@@ -20,7 +20,7 @@
 #include "engine/ctl.h"
 #include "wire/plan.pb.h"
 
-struct dv_sandbox {
+struct dv_ns {
 	pid_t init_pid; /* 0 = none */
 	int init_pidfd;
 	int lifeline; /* write end: the sandbox lives as long as it is open */
@@ -30,47 +30,47 @@ struct dv_sandbox {
 	bool cgroup_ns; /* every process makes its own, in its group */
 	bool wait;      /* the first process may borrow our memory */
 	/* The root that the first process still has to build; borrowed from
-	 * dv_sandbox_start() until the first dv_proc_finish() succeeded. */
+	 * dv_ns_start() until the first dv_proc_finish() succeeded. */
 	const dv_Isolation *unbuilt;
 	struct dv_ctl *ctl;
 };
 
-#define DV_SANDBOX_INIT                                        \
+#define DV_NS_INIT                                             \
 	{                                                      \
 		0, -1, -1, -1, -1, 0, false, false, NULL, NULL \
 	}
 
-enum dv_sandbox_how {
-	DV_SANDBOX_TIMING = 1, /* steps leave marks in ctl */
+enum dv_ns_how {
+	DV_NS_TIMING = 1, /* steps leave marks in ctl */
 	/* Init, and with it everything, goes when the first process ends. */
-	DV_SANDBOX_ONE = 2,
+	DV_NS_ONE = 2,
 	/* The caller has nothing to do until the first process is executed:
 	 * dv_proc_begin() may wait for it, and be done sooner for that. */
-	DV_SANDBOX_WAIT = 4,
+	DV_NS_WAIT = 4,
 };
 
 /*
  * Start the init of @iso (borrowed until the first process runs). Returns as
  * soon as it can work on its own: its failure is reported by the first
- * dv_proc_finish(). On failure nothing is left. @how: of DV_SANDBOX_*. With
- * DV_SANDBOX_ONE the caller still kills: init may not have got to know the
+ * dv_proc_finish(). On failure nothing is left. @how: of DV_NS_*. With
+ * DV_NS_ONE the caller still kills: init may not have got to know the
  * first process.
  */
-int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
-		     unsigned int how, struct dv_err *err);
+int dv_ns_start(struct dv_ns *sb, const dv_Isolation *iso, unsigned int how,
+		struct dv_err *err);
 
 /* SIGKILL to init, and so to everything in it. Its pidfd tells when. */
-int dv_sandbox_kill(struct dv_sandbox *sb);
+int dv_ns_kill(struct dv_ns *sb);
 
 /*
  * Reap init, which must be dying: blocks until the last process of the
  * namespace is gone. The caller has reaped its own children in it before, or
  * it would wait for ever. Idempotent.
  */
-void dv_sandbox_reap(struct dv_sandbox *sb);
+void dv_ns_reap(struct dv_ns *sb);
 
 /* Kill, reap, release. Idempotent. */
-void dv_sandbox_free(struct dv_sandbox *sb);
+void dv_ns_free(struct dv_ns *sb);
 
 struct dv_proc {
 	pid_t pid; /* 0 = none */
@@ -93,20 +93,19 @@ struct dv_proc {
  * put into (borrowed, may be NULL). Returns 0; the outcome comes by
  * dv_proc_finish(). A plain child that keeps its ids is waited for until its
  * exec, as posix_spawn() does; so is the first process of a sandbox, with
- * DV_SANDBOX_WAIT and for a minute at most (-ETIMEDOUT). The first process
+ * DV_NS_WAIT and for a minute at most (-ETIMEDOUT). The first process
  * builds the root: no other is begun before it is finished.
  */
-int dv_proc_begin(struct dv_proc *proc, struct dv_sandbox *sb,
-		  const dv_Process *p, const int *fds, size_t n_fds,
-		  const struct dv_cgroup *cg, struct dv_err *err);
+int dv_proc_begin(struct dv_proc *proc, struct dv_ns *sb, const dv_Process *p,
+		  const int *fds, size_t n_fds, const struct dv_cgroup *cg,
+		  struct dv_err *err);
 
 /*
  * When err_fd is readable (or blocking until it is): 0 the command was
  * executed, < 0 it was not, @err says why and the process is reaped. Init's own
  * failure is found here, too.
  */
-int dv_proc_finish(struct dv_proc *proc, struct dv_sandbox *sb,
-		   struct dv_err *err);
+int dv_proc_finish(struct dv_proc *proc, struct dv_ns *sb, struct dv_err *err);
 
 /* Reap without blocking: 0 with @info and @usage filled, -EAGAIN not yet. */
 int dv_proc_reap(struct dv_proc *proc, siginfo_t *info, struct rusage *usage);

@@ -53,25 +53,24 @@ static void open_top(void)
 		CHECK_EQ(mkdir(try_path(&top, places[i]), 0755), 0);
 }
 
-static int start_how(struct dv_sandbox *sb, struct dv_proc *proc,
+static int start_how(struct dv_ns *sb, struct dv_proc *proc,
 		     struct dv_plan *plan, const int *fds, size_t n_fds,
 		     unsigned int how, struct dv_err *err)
 {
 	int r;
 
 	*proc = (struct dv_proc)DV_PROC_INIT;
-	r = dv_sandbox_start(sb, &plan->msg.isolation, how, err);
+	r = dv_ns_start(sb, &plan->msg.isolation, how, err);
 	if (r == 0)
 		r = try_start(proc, sb, &plan->msg.process, fds, n_fds, err);
 	if (r < 0)
-		dv_sandbox_free(sb);
+		dv_ns_free(sb);
 	return r;
 }
 
 /* What fails has to fail alike when the process borrows our memory. */
-static int start(struct dv_sandbox *sb, struct dv_proc *proc,
-		 struct dv_plan *plan, const int *fds, size_t n_fds,
-		 struct dv_err *err)
+static int start(struct dv_ns *sb, struct dv_proc *proc, struct dv_plan *plan,
+		 const int *fds, size_t n_fds, struct dv_err *err)
 {
 	struct dv_err same = DV_ERR_INIT;
 	int r;
@@ -80,7 +79,7 @@ static int start(struct dv_sandbox *sb, struct dv_proc *proc,
 	CHECK_EQ(dv_plan_check(&plan->msg, n_fds, err), 0);
 	r = start_how(sb, proc, plan, fds, n_fds, 0, err);
 	if (r < 0) {
-		CHECK_EQ(start_how(sb, proc, plan, fds, n_fds, DV_SANDBOX_WAIT,
+		CHECK_EQ(start_how(sb, proc, plan, fds, n_fds, DV_NS_WAIT,
 				   &same),
 			 r);
 		CHECK_STR(same.msg, err->msg);
@@ -90,7 +89,7 @@ static int start(struct dv_sandbox *sb, struct dv_proc *proc,
 }
 
 /* Start it, or skip where namespaces cannot be had. */
-static void must_start(struct dv_sandbox *sb, struct dv_proc *proc,
+static void must_start(struct dv_ns *sb, struct dv_proc *proc,
 		       struct dv_plan *plan, const int *fds, size_t n_fds)
 {
 	struct dv_err err = DV_ERR_INIT;
@@ -105,12 +104,11 @@ static void must_start(struct dv_sandbox *sb, struct dv_proc *proc,
 	CHECK_EQ(r, 0);
 }
 
-static void end(struct dv_sandbox *sb, struct dv_proc *proc,
-		struct dv_plan *plan)
+static void end(struct dv_ns *sb, struct dv_proc *proc, struct dv_plan *plan)
 {
-	dv_sandbox_kill(sb);
+	dv_ns_kill(sb);
 	dv_proc_free(proc);
-	dv_sandbox_free(sb);
+	dv_ns_free(sb);
 	dv_plan_free(plan);
 }
 
@@ -281,7 +279,7 @@ TEST(start_failing_step_is_named_and_nothing_is_left)
 	open_top();
 	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
 		struct dv_err err = DV_ERR_INIT;
-		struct dv_sandbox sb;
+		struct dv_ns sb;
 		struct dv_proc proc;
 		struct dv_plan plan;
 
@@ -313,7 +311,7 @@ TEST(start_failing_step_is_named_and_nothing_is_left)
 
 TEST(init_and_command_hold_nothing_of_ours)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc proc;
 	struct dv_plan plan;
 	struct stat st;
@@ -335,7 +333,7 @@ TEST(init_and_command_hold_nothing_of_ours)
 
 TEST(life_line_cut_ends_everything)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc proc;
 	struct dv_plan plan;
 
@@ -352,7 +350,7 @@ TEST(life_line_cut_ends_everything)
 
 TEST(init_killed_ends_everything)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc proc;
 	struct dv_plan plan;
 	int pair[2];
@@ -375,7 +373,7 @@ TEST(init_killed_ends_everything)
 /* A process of the sandbox can send init what it likes. */
 TEST(init_cannot_be_signalled_from_inside)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc proc;
 	struct dv_plan plan;
 
@@ -393,7 +391,7 @@ TEST(init_cannot_be_signalled_from_inside)
 TEST(orphans_are_reaped_by_init)
 {
 	uint64_t until = try_deadline(5);
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc proc;
 	struct dv_plan plan;
 	char text[64], path[64];
@@ -413,7 +411,7 @@ TEST(orphans_are_reaped_by_init)
 
 TEST(second_process_joins_the_first)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc first, second;
 	struct dv_plan plan, other = DV_PLAN_INIT;
 	char a[64], b[64], path[64];
@@ -459,14 +457,14 @@ TEST(second_process_joins_the_first)
 TEST(second_process_in_a_dying_sandbox_is_refused)
 {
 	struct dv_err err = DV_ERR_INIT;
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc first, second;
 	struct dv_plan plan;
 
 	open_top();
 	plan_sandbox(&plan, "exec sleep 1000");
 	must_start(&sb, &first, &plan, NULL, 0);
-	dv_sandbox_kill(&sb);
+	dv_ns_kill(&sb);
 	wait_gone(first.pidfd);
 	plan.msg.process.cwd = NULL;
 	CHECK(try_start(&second, &sb, &plan.msg.process, NULL, 0, &err) < 0);
@@ -485,13 +483,12 @@ TEST(killed_before_exec_is_said)
 	open_top();
 	for (int i = 0; i < 50 && n_said == 0; i++) {
 		struct dv_err err = DV_ERR_INIT;
-		struct dv_sandbox sb;
+		struct dv_ns sb;
 		struct dv_proc proc;
 		struct dv_plan plan;
 
 		plan_sandbox(&plan, "exec sleep 1000");
-		CHECK_EQ(dv_sandbox_start(&sb, &plan.msg.isolation, 0, &err),
-			 0);
+		CHECK_EQ(dv_ns_start(&sb, &plan.msg.isolation, 0, &err), 0);
 		CHECK_EQ(dv_proc_begin(&proc, &sb, &plan.msg.process, NULL, 0,
 				       NULL, &err),
 			 0);
@@ -512,7 +509,7 @@ TEST(killed_before_exec_is_said)
 /* A caller may wait for children of its own meanwhile. */
 TEST(init_and_helper_send_no_signal)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc proc;
 	struct dv_plan plan;
 	sigset_t chld, old, pending;
@@ -535,7 +532,7 @@ TEST(init_and_helper_send_no_signal)
 
 TEST(pid_namespace_alone_is_enough)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc proc;
 	struct dv_plan plan;
 
@@ -552,7 +549,7 @@ TEST(pid_namespace_alone_is_enough)
 
 TEST(two_sandboxes_side_by_side_die_alone)
 {
-	struct dv_sandbox sb[2];
+	struct dv_ns sb[2];
 	struct dv_proc proc[2];
 	struct dv_plan plan[2];
 
@@ -591,13 +588,13 @@ TEST(init_of_a_sandbox_for_one_ends_with_it)
 	open_top();
 	for (int i = 0; i < 20 && n_alone == 0; i++) {
 		struct dv_err err = DV_ERR_INIT;
-		struct dv_sandbox sb;
+		struct dv_ns sb;
 		struct dv_proc proc;
 		struct dv_plan plan;
 
 		plan_sandbox(&plan, "sleep 1000 & exit 6");
 		CHECK_EQ(start_how(&sb, &proc, &plan, NULL, 0,
-				   DV_SANDBOX_ONE | DV_SANDBOX_WAIT, &err),
+				   DV_NS_ONE | DV_NS_WAIT, &err),
 			 0);
 		CHECK_EQ(try_reap(&proc), 6);
 		n_alone += ends_within(sb.init_pidfd, 2000);
@@ -609,7 +606,7 @@ TEST(init_of_a_sandbox_for_one_ends_with_it)
 
 TEST(init_of_a_sandbox_for_many_outlives_the_first)
 {
-	struct dv_sandbox sb;
+	struct dv_ns sb;
 	struct dv_proc first, second;
 	struct dv_plan plan;
 

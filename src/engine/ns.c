@@ -15,7 +15,7 @@
  * The slow parts, the network namespace and the mounts, lie side by side. Who
  * dies half-way closes its pipe ends, so that nobody waits for it.
  */
-#include "engine/sandbox.h"
+#include "engine/ns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,7 +90,7 @@ static _Noreturn void run_init(struct pipes *p, const dv_Isolation *iso,
 {
 	struct dv_init in = {
 		.iso = iso,
-		.ends_with_first = how & DV_SANDBOX_ONE,
+		.ends_with_first = how & DV_NS_ONE,
 		.lifeline = p->lifeline[0],
 		.ready = p->ready[1],
 		.err_fd = p->err[1],
@@ -119,8 +119,8 @@ static int explain_clone(struct dv_err *err, int r)
 			   DV_STEP_SPAWN);
 }
 
-int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
-		     unsigned int how, struct dv_err *err)
+int dv_ns_start(struct dv_ns *sb, const dv_Isolation *iso, unsigned int how,
+		struct dv_err *err)
 {
 	struct clone_args args = { .flags = CLONE_PIDFD };
 	bool main_thread = gettid() == getpid();
@@ -128,19 +128,19 @@ int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
 	sigset_t old;
 	int r = open_pipes(&p);
 
-	*sb = (struct dv_sandbox)DV_SANDBOX_INIT;
+	*sb = (struct dv_ns)DV_NS_INIT;
 	sb->ns_flags = ns_flags_of(iso->namespaces);
-	sb->wait = how & DV_SANDBOX_WAIT;
+	sb->wait = how & DV_NS_WAIT;
 	sb->cgroup_ns = iso->namespaces & dv_NS_CGROUP;
 	sb->unbuilt = iso->has_root ? iso : NULL;
 	args.flags |= (uint64_t)(sb->ns_flags & ~CLONE_NEWNET);
 	args.pidfd = (uintptr_t)&sb->init_pidfd;
-	sb->ctl = dv_ctl_new(how & DV_SANDBOX_TIMING);
+	sb->ctl = dv_ctl_new(how & DV_NS_TIMING);
 	if (r == 0 && !sb->ctl)
 		r = -ENOMEM;
 	if (r < 0) {
 		close_pipes(&p);
-		dv_sandbox_free(sb);
+		dv_ns_free(sb);
 		return dv_err_step(err, dv_err_sys(err, -r, "prepare init"),
 				   DV_STEP_SPAWN);
 	}
@@ -163,16 +163,16 @@ int dv_sandbox_start(struct dv_sandbox *sb, const dv_Isolation *iso,
 	}
 	close_pipes(&p);
 	if (r < 0)
-		dv_sandbox_free(sb);
+		dv_ns_free(sb);
 	return r;
 }
 
-int dv_sandbox_kill(struct dv_sandbox *sb)
+int dv_ns_kill(struct dv_ns *sb)
 {
 	return sb->init_pid ? dv_sys_pidfd_signal(sb->init_pidfd, SIGKILL) : 0;
 }
 
-void dv_sandbox_reap(struct dv_sandbox *sb)
+void dv_ns_reap(struct dv_ns *sb)
 {
 	siginfo_t info;
 
@@ -182,14 +182,14 @@ void dv_sandbox_reap(struct dv_sandbox *sb)
 	sb->init_pid = 0;
 }
 
-void dv_sandbox_free(struct dv_sandbox *sb)
+void dv_ns_free(struct dv_ns *sb)
 {
-	dv_sandbox_kill(sb);
-	dv_sandbox_reap(sb);
+	dv_ns_kill(sb);
+	dv_ns_reap(sb);
 	dv_close(sb->init_pidfd);
 	dv_close(sb->lifeline);
 	dv_close(sb->ready);
 	dv_close(sb->err_fd);
 	dv_ctl_free(sb->ctl);
-	*sb = (struct dv_sandbox)DV_SANDBOX_INIT;
+	*sb = (struct dv_ns)DV_NS_INIT;
 }
