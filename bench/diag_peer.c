@@ -62,9 +62,9 @@ static void die(const char *what, const char *why)
 	exit(1);
 }
 
-static const struct dv_diag_how *how(void)
+static const struct dv_how *how(void)
 {
-	static struct dv_diag_how h = DV_DIAG_HOW_INIT;
+	static struct dv_how h = DV_HOW_INIT;
 
 	h.timeout_ms = TIMEOUT_MS;
 	return &h;

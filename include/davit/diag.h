@@ -12,11 +12,7 @@
  * what only davit.v1 can do is -ENOTSUP there, code DV_UNIMPLEMENTED. Nothing
  * is dialled before the first operation.
  *
- * Operations take a struct dv_diag_how: without a function they block, running
- * the client's loop, and return how it went; with one they return 0 when they
- * are begun, and the function is called once, from the loop. What they fill (a
- * pointer argument) has to live until then; what they are given is copied
- * before they return. Inside a callback of the loop blocking is -EDEADLK.
+ * Operations are done as davit/how.h says, or block.
  *
  * A client belongs to one loop and one thread. Processes, streams and captures
  * are freed before their client.
@@ -26,6 +22,7 @@
 #include <stdint.h>
 
 #include <davit/err.h>
+#include <davit/how.h>
 #include <davit/kmsg.h>
 #include <davit/loop.h>
 #include <davit/rpc.h>
@@ -41,7 +38,6 @@ enum {
 };
 
 struct dv_diag;
-struct dv_diag_op;
 struct dv_diag_proc;
 struct dv_diag_stream;
 struct dv_diag_capture;
@@ -75,28 +71,7 @@ DV_API int dv_diag_open(struct dv_diag **diagp, const char *target,
 DV_API struct dv_diag *dv_diag_free(struct dv_diag *diag);
 DV_API struct dv_loop *dv_diag_loop(struct dv_diag *diag);
 
-/* ---- how an operation is done ----------------------------------------- */
-
-/* @r: 0 or -errno with @err filled (borrowed for the call). */
-typedef void dv_diag_fn(void *arg, int r, const struct dv_err *err);
-
-struct dv_diag_how {
-	size_t size;
-	int timeout_ms; /* for all of it; -1: none */
-	dv_diag_fn *fn; /* NULL: block */
-	void *arg;
-	struct dv_diag_op **opp; /* may be NULL: for dv_diag_cancel() */
-};
-
-/* clang-format off */
-#define DV_DIAG_HOW_INIT { sizeof(struct dv_diag_how), -1, NULL, NULL, NULL }
-/* clang-format on */
-
-/*
- * Forget an operation: its function is not called. What it does at the other
- * side may go on. Not after its function was called.
- */
-DV_API void dv_diag_cancel(struct dv_diag_op *op);
+/* ---- operations -------------------------------------------------------- */
 
 /*
  * Every operation may return, or end with, besides what it says itself:
@@ -108,11 +83,10 @@ DV_API void dv_diag_cancel(struct dv_diag_op *op);
 /* ---- the server ------------------------------------------------------- */
 
 /* Is it there? Servers that do not know Ping answer, too: 0. */
-DV_API int dv_diag_ping(struct dv_diag *diag, const struct dv_diag_how *how,
+DV_API int dv_diag_ping(struct dv_diag *diag, const struct dv_how *how,
 			struct dv_err *err);
 /* The same, but connects as often as it takes. */
-DV_API int dv_diag_wait_ready(struct dv_diag *diag,
-			      const struct dv_diag_how *how,
+DV_API int dv_diag_wait_ready(struct dv_diag *diag, const struct dv_how *how,
 			      struct dv_err *err);
 
 struct dv_diag_hello {
@@ -125,7 +99,7 @@ struct dv_diag_hello {
 
 /* Who is there; asked once, then remembered until the client is freed. */
 DV_API int dv_diag_hello(struct dv_diag *diag, struct dv_diag_hello *hello,
-			 const struct dv_diag_how *how, struct dv_err *err);
+			 const struct dv_how *how, struct dv_err *err);
 /* 1: it has no davit.v1, 0: it has, -EAGAIN: nobody asked yet. */
 DV_API int dv_diag_foreign(const struct dv_diag *diag);
 
@@ -168,8 +142,8 @@ struct dv_diag_exec {
  * it cannot be executed.
  */
 DV_API int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
-			struct dv_diag_proc **procp,
-			const struct dv_diag_how *how, struct dv_err *err);
+			struct dv_diag_proc **procp, const struct dv_how *how,
+			struct dv_err *err);
 /* A process that is there already. @pid as the guest counts. 0 or -ENOMEM. */
 DV_API int dv_diag_proc_of_pid(struct dv_diag *diag, int32_t pid,
 			       struct dv_diag_proc **procp);
@@ -191,7 +165,7 @@ DV_API int dv_diag_proc_take_stdio(struct dv_diag_proc *proc, int which);
  * -ESRCH: it does not know the process (any more).
  */
 DV_API int dv_diag_wait(struct dv_diag_proc *proc, struct dv_exit *exit,
-			const struct dv_diag_how *how, struct dv_err *err);
+			const struct dv_how *how, struct dv_err *err);
 
 enum dv_diag_scope {
 	DV_DIAG_PROCESS = 0,
@@ -202,19 +176,19 @@ enum dv_diag_scope {
 
 /* davit.v1 only. */
 DV_API int dv_diag_signal(struct dv_diag_proc *proc, int signo,
-			  enum dv_diag_scope scope,
-			  const struct dv_diag_how *how, struct dv_err *err);
+			  enum dv_diag_scope scope, const struct dv_how *how,
+			  struct dv_err *err);
 /* davit.v1 only. */
 DV_API int dv_diag_resize(struct dv_diag_proc *proc, uint16_t rows,
-			  uint16_t cols, const struct dv_diag_how *how,
+			  uint16_t cols, const struct dv_how *how,
 			  struct dv_err *err);
 /*
  * Output of it (@which: 1 or 2) from byte @offset on. *offsetp is where it
  * begins: later than asked when some was lost. *fdp as above. davit.v1 only.
  */
 DV_API int dv_diag_attach(struct dv_diag_proc *proc, int which, uint64_t offset,
-			  int *fdp, uint64_t *offsetp,
-			  const struct dv_diag_how *how, struct dv_err *err);
+			  int *fdp, uint64_t *offsetp, const struct dv_how *how,
+			  struct dv_err *err);
 
 struct dv_diag_process {
 	uint64_t id; /* 0: not known */
@@ -235,12 +209,12 @@ struct dv_diag_list {
  * parts, by mesh/hosts. Free with dv_diag_list_free().
  */
 DV_API int dv_diag_list(struct dv_diag *diag, struct dv_diag_list *list,
-			const struct dv_diag_how *how, struct dv_err *err);
+			const struct dv_how *how, struct dv_err *err);
 /* Idempotent. */
 DV_API void dv_diag_list_free(struct dv_diag_list *list);
 /* The pid of what calls itself @name in mesh/hosts; -ENOENT names them all. */
 DV_API int dv_diag_get_pid(struct dv_diag *diag, const char *name,
-			   int32_t *pidp, const struct dv_diag_how *how,
+			   int32_t *pidp, const struct dv_how *how,
 			   struct dv_err *err);
 
 /*
@@ -272,11 +246,11 @@ struct dv_diag_file_opts {
 DV_API int dv_diag_read_file(struct dv_diag *diag, const char *path,
 			     const struct dv_diag_file_opts *opts,
 			     struct dv_diag_stream **streamp,
-			     const struct dv_diag_how *how, struct dv_err *err);
+			     const struct dv_how *how, struct dv_err *err);
 /* An ELF core of a process, which goes on. */
 DV_API int dv_diag_core(struct dv_diag *diag, int32_t pid,
 			struct dv_diag_stream **streamp,
-			const struct dv_diag_how *how, struct dv_err *err);
+			const struct dv_how *how, struct dv_err *err);
 
 struct dv_diag_kmsg_opts {
 	size_t size;
@@ -288,7 +262,7 @@ struct dv_diag_kmsg_opts {
 DV_API int dv_diag_kmsg(struct dv_diag *diag,
 			const struct dv_diag_kmsg_opts *opts,
 			struct dv_diag_stream **streamp,
-			const struct dv_diag_how *how, struct dv_err *err);
+			const struct dv_how *how, struct dv_err *err);
 /*
  * The next record, valid until the next call, waiting at most @timeout_ms (0:
  * not at all, -1: forever). Returns 0, DV_MORE (none yet: wait for the stream's
@@ -318,8 +292,7 @@ DV_API int64_t dv_diag_stream_read(struct dv_diag_stream *stream, void *buf,
  * the server says of that.
  */
 DV_API int dv_diag_stream_end(struct dv_diag_stream *stream,
-			      const struct dv_diag_how *how,
-			      struct dv_err *err);
+			      const struct dv_how *how, struct dv_err *err);
 /* Closes it. NULL is allowed. Returns NULL. */
 DV_API struct dv_diag_stream *
 dv_diag_stream_free(struct dv_diag_stream *stream);
@@ -335,8 +308,7 @@ struct dv_diag_capture_info {
 
 DV_API int dv_diag_capture_query(struct dv_diag *diag,
 				 struct dv_diag_capture_info *info,
-				 const struct dv_diag_how *how,
-				 struct dv_err *err);
+				 const struct dv_how *how, struct dv_err *err);
 /*
  * Start to capture on every interface; done when it runs. The packets go to
  * @out (a stream socket, consumed, also on failure) as one pcapng file,
@@ -345,16 +317,13 @@ DV_API int dv_diag_capture_query(struct dv_diag *diag,
  */
 DV_API int dv_diag_capture_start(struct dv_diag *diag, uint32_t snaplen,
 				 int out, struct dv_diag_capture **capturep,
-				 const struct dv_diag_how *how,
-				 struct dv_err *err);
+				 const struct dv_how *how, struct dv_err *err);
 /* Stop all captures of the server; what is on its way still arrives. */
-DV_API int dv_diag_capture_stop(struct dv_diag *diag,
-				const struct dv_diag_how *how,
+DV_API int dv_diag_capture_stop(struct dv_diag *diag, const struct dv_how *how,
 				struct dv_err *err);
 /* Wait until everything has arrived and was written. */
 DV_API int dv_diag_capture_end(struct dv_diag_capture *capture,
-			       const struct dv_diag_how *how,
-			       struct dv_err *err);
+			       const struct dv_how *how, struct dv_err *err);
 /* Bytes of the file so far. */
 DV_API uint64_t dv_diag_capture_bytes(const struct dv_diag_capture *capture);
 /* Gives up what has not arrived. NULL is allowed. Returns NULL. */
@@ -365,24 +334,23 @@ dv_diag_capture_free(struct dv_diag_capture *capture);
 
 /* Let go of a workload that waits for it; @env as of exec; both may be NULL. */
 DV_API int dv_diag_start(struct dv_diag *diag, const char *const *env,
-			 const char *const *args, const struct dv_diag_how *how,
+			 const char *const *args, const struct dv_how *how,
 			 struct dv_err *err);
 /* Ask a process to crash. That it cannot be reached afterwards is success. */
 DV_API int dv_diag_crash(struct dv_diag *diag, int32_t pid,
-			 const struct dv_diag_how *how, struct dv_err *err);
-DV_API int dv_diag_restart(struct dv_diag *diag, const struct dv_diag_how *how,
+			 const struct dv_how *how, struct dv_err *err);
+DV_API int dv_diag_restart(struct dv_diag *diag, const struct dv_how *how,
 			   struct dv_err *err);
-DV_API int dv_diag_pause(struct dv_diag *diag, const struct dv_diag_how *how,
+DV_API int dv_diag_pause(struct dv_diag *diag, const struct dv_how *how,
 			 struct dv_err *err);
-DV_API int dv_diag_resume(struct dv_diag *diag, const struct dv_diag_how *how,
+DV_API int dv_diag_resume(struct dv_diag *diag, const struct dv_how *how,
 			  struct dv_err *err);
 /* Malloc'd (owned by the caller), NUL-terminated, *lenp bytes. */
 DV_API int dv_diag_saved_state(struct dv_diag *diag, void **datap, size_t *lenp,
-			       const struct dv_diag_how *how,
-			       struct dv_err *err);
+			       const struct dv_how *how, struct dv_err *err);
 /* JSON, as above. */
 DV_API int dv_diag_mem_profile(struct dv_diag *diag, int32_t pid, void **datap,
-			       size_t *lenp, const struct dv_diag_how *how,
+			       size_t *lenp, const struct dv_how *how,
 			       struct dv_err *err);
 
 /* ---- the inspect tree --------------------------------------------------- */
@@ -397,27 +365,26 @@ DV_API int dv_diag_mem_profile(struct dv_diag *diag, int32_t pid, void **datap,
  */
 DV_API int dv_diag_inspect(struct dv_diag *diag, const char *path,
 			   uint32_t depth, void **datap, size_t *lenp,
-			   const struct dv_diag_how *how, struct dv_err *err);
+			   const struct dv_how *how, struct dv_err *err);
 /* Set a value; the answer is an encoded inspect.UpdateResponse. */
 DV_API int dv_diag_update(struct dv_diag *diag, const char *path,
 			  const char *value, void **datap, size_t *lenp,
-			  const struct dv_diag_how *how, struct dv_err *err);
+			  const struct dv_how *how, struct dv_err *err);
 
 /* ---- everything else ---------------------------------------------------- */
 
 /* A data connection: its id, and a non-blocking socket (owned). */
 DV_API int dv_diag_connect_data(struct dv_diag *diag, uint64_t *idp, int *fdp,
-				const struct dv_diag_how *how,
-				struct dv_err *err);
+				const struct dv_how *how, struct dv_err *err);
 /* A connection to any port of the guest: a non-blocking socket (owned). */
 DV_API int dv_diag_connect(struct dv_diag *diag, uint32_t port, int *fdp,
-			   const struct dv_diag_how *how, struct dv_err *err);
+			   const struct dv_how *how, struct dv_err *err);
 /*
  * Connect @fd (consumed, also on failure) to a port of the guest, both ways
  * with half-close; done when both directions have ended.
  */
 DV_API int dv_diag_relay(struct dv_diag *diag, int fd, uint32_t port,
-			 const struct dv_diag_how *how, struct dv_err *err);
+			 const struct dv_how *how, struct dv_err *err);
 /*
  * Any method. @payload is an encoded message, *outp the encoded answer
  * (malloc'd, owned by the caller); both may be NULL.
@@ -425,7 +392,7 @@ DV_API int dv_diag_relay(struct dv_diag *diag, int fd, uint32_t port,
 DV_API int dv_diag_call(struct dv_diag *diag, const char *service,
 			const char *method, const void *payload, size_t len,
 			bool wait_ready, void **outp, size_t *out_lenp,
-			const struct dv_diag_how *how, struct dv_err *err);
+			const struct dv_how *how, struct dv_err *err);
 
 #ifdef __cplusplus
 }

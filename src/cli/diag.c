@@ -323,9 +323,9 @@ int diag_add_env(void *target, const struct dv_opt *opt DV_UNUSED,
 
 /* ---- what the verbs share ---------------------------------------------- */
 
-struct dv_diag_how diag_how(const struct diag_cmd *cmd)
+struct dv_how diag_how(const struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 
 	how.timeout_ms =
 		cmd->timeout_ms >= 0 ? cmd->timeout_ms : DIAG_TIMEOUT_MS;
@@ -351,7 +351,7 @@ int diag_usage(struct diag_cmd *cmd, const char *fmt, ...)
 
 int diag_find_pid(struct diag_cmd *cmd, int32_t *pidp)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	uint64_t pid;
 
 	if (!cmd->argc == !cmd->name)

@@ -51,7 +51,7 @@ dv_opt_fn diag_set_flag, diag_set_text, diag_set_duration, diag_set_number,
 	diag_set_watch, diag_add_env;
 
 /* The deadline of an operation: what was asked for, or 10 s. */
-struct dv_diag_how diag_how(const struct diag_cmd *cmd);
+struct dv_how diag_how(const struct diag_cmd *cmd);
 /* argv[0] as a pid, or of --name. Returns 0 or -errno with cmd->err. */
 int diag_find_pid(struct diag_cmd *cmd, int32_t *pidp);
 /* Print to stdout. Returns 0 or -errno with cmd->err. */

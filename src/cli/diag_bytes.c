@@ -11,7 +11,7 @@
 
 int diag_core(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_diag_stream *stream = NULL;
 	int32_t pid = 0;
 	int r = diag_not_to_terminal(cmd);
@@ -31,7 +31,7 @@ int diag_core(struct diag_cmd *cmd)
 
 int diag_saved_state(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	dv_autofree void *data = NULL;
 	size_t len = 0;
 	int r = diag_not_to_terminal(cmd);
@@ -44,7 +44,7 @@ int diag_saved_state(struct diag_cmd *cmd)
 
 int diag_mem_profile(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	dv_autofree char *data = NULL;
 	void *got = NULL;
 	size_t len = 0;

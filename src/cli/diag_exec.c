@@ -38,7 +38,7 @@ struct session {
 	struct dv_diag_proc *proc; /* owned */
 	struct dv_signals signals;
 	struct dv_relay relay[3];
-	struct dv_diag_op *wait;
+	struct dv_op *wait;
 	struct dv_timer drain, limit, deaf;
 	uint64_t seen; /* bytes of output, at the last look */
 	struct dv_exit exit;
@@ -54,7 +54,7 @@ static void on_wait(void *arg, int r, const struct dv_err *err);
 
 static int wait_for_exit(struct session *s)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 
 	how.fn = on_wait;
 	how.arg = s;
@@ -148,7 +148,7 @@ static void on_signalled(void *arg, int r, const struct dv_err *err DV_UNUSED)
 
 static void send_signal(struct session *s, int signo, bool terminal)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 
 	how.fn = on_signalled;
 	how.arg = s;
@@ -169,7 +169,7 @@ static void send_signal(struct session *s, int signo, bool terminal)
 
 static void resize(struct session *s)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 	struct winsize ws;
 
 	if (!s->exec.tty || dv_diag_foreign(s->cmd->diag) != 0 ||
@@ -255,7 +255,7 @@ static bool over(const struct session *s)
 static void session_close(struct session *s)
 {
 	if (s->wait)
-		dv_diag_cancel(s->wait);
+		dv_op_cancel(s->wait);
 	dv_timer_stop(&s->drain);
 	dv_timer_stop(&s->limit);
 	dv_timer_stop(&s->deaf);
@@ -336,7 +336,7 @@ static int run_loop(struct session *s)
 static int start(struct session *s)
 {
 	struct diag_cmd *cmd = s->cmd;
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 	int r = dv_signals_open(&s->signals, cmd->loop, on_signal);
 
 	if (r < 0)

@@ -22,7 +22,7 @@ enum {
 static int fetch(struct diag_cmd *cmd, const char *path, uint32_t levels,
 		 struct dv_node **nodep)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	dv_autofree void *data = NULL;
 	size_t len = 0;
 	int r;
@@ -62,7 +62,7 @@ static int check(struct diag_cmd *cmd, const struct dv_node *node,
 
 static int update(struct diag_cmd *cmd, const char *path)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_node *node = NULL, *old = NULL;
 	dv_autofree void *data = NULL;
 	size_t len = 0;

@@ -22,7 +22,7 @@ enum {
 /* How a stream ended, waiting a little for the word. */
 static int ended(struct diag_cmd *cmd, struct dv_diag_stream *stream)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 
 	return dv_diag_stream_end(stream, &how, &cmd->err);
 }
@@ -34,7 +34,7 @@ int diag_cat(struct diag_cmd *cmd)
 {
 	struct dv_diag_file_opts o = { .size = sizeof(o),
 				       .follow = cmd->follow };
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_diag_stream *stream = NULL;
 	int r = dv_diag_read_file(cmd->diag, cmd->argv[0], &o, &stream, &how,
 				  &cmd->err);
@@ -130,7 +130,7 @@ static int follow(struct log *log, struct dv_diag_stream *stream)
 static void same_boot(struct log *log)
 {
 	struct diag_cmd *cmd = log->cmd;
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_diag_stream *stream;
 	char id[BOOT_ID_LEN] = "";
 	int64_t n;
@@ -153,7 +153,7 @@ static int one_connection(struct log *log)
 	struct diag_cmd *cmd = log->cmd;
 	struct dv_diag_kmsg_opts o = { .size = sizeof(o),
 				       .follow = cmd->follow };
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_diag_stream *stream = NULL;
 	int r;
 
@@ -179,7 +179,7 @@ static bool lost(const struct diag_cmd *cmd, int r)
 int diag_kmsg(struct diag_cmd *cmd)
 {
 	struct log log = { .cmd = cmd, .form = pick_form(cmd) };
-	struct dv_diag_how forever = DV_DIAG_HOW_INIT;
+	struct dv_how forever = DV_HOW_INIT;
 	int r;
 
 	log.line = malloc(LINE_LEN);

@@ -11,7 +11,7 @@
 int diag_ping(struct diag_cmd *cmd)
 {
 	dv_autobuf out = DV_BUF_INIT(256);
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	uint64_t before, us;
 	int r = dv_diag_ping(cmd->diag, &how, &cmd->err);
 
@@ -29,7 +29,7 @@ int diag_ping(struct diag_cmd *cmd)
 
 int diag_wait_ready(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 
 	how.timeout_ms = cmd->timeout_ms;
 	return dv_diag_wait_ready(cmd->diag, &how, &cmd->err);
@@ -37,28 +37,28 @@ int diag_wait_ready(struct diag_cmd *cmd)
 
 int diag_restart(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 
 	return dv_diag_restart(cmd->diag, &how, &cmd->err);
 }
 
 int diag_pause(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 
 	return dv_diag_pause(cmd->diag, &how, &cmd->err);
 }
 
 int diag_resume(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 
 	return dv_diag_resume(cmd->diag, &how, &cmd->err);
 }
 
 int diag_start(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 
 	return dv_diag_start(cmd->diag, cmd->env,
 			     (const char *const *)cmd->argv, &how, &cmd->err);
@@ -66,7 +66,7 @@ int diag_start(struct diag_cmd *cmd)
 
 int diag_crash(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	int32_t pid;
 	int r = diag_find_pid(cmd, &pid);
 
@@ -76,7 +76,7 @@ int diag_crash(struct diag_cmd *cmd)
 int diag_pid(struct diag_cmd *cmd)
 {
 	dv_autobuf out = DV_BUF_INIT(64);
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	int32_t pid;
 	int r = dv_diag_get_pid(cmd->diag, cmd->argv[0], &pid, &how, &cmd->err);
 

@@ -28,7 +28,7 @@ struct pcap {
 	struct dv_relay relay;
 	struct dv_timer timer;
 	struct dv_diag_capture *capture; /* owned */
-	struct dv_diag_op *end, *stop;
+	struct dv_op *end, *stop;
 	bool stopping, ended, gave_up;
 	int r;
 };
@@ -59,7 +59,7 @@ static void on_stop(void *arg, int r, const struct dv_err *err)
 
 static void stop(struct pcap *p)
 {
-	struct dv_diag_how how = diag_how(p->cmd);
+	struct dv_how how = diag_how(p->cmd);
 	int r;
 
 	if (p->stopping) {
@@ -131,7 +131,7 @@ static int arm(struct pcap *p)
 static int start(struct pcap *p, int to)
 {
 	struct diag_cmd *cmd = p->cmd;
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	int sv[2];
 	int r = dv_signals_open(&p->signals, cmd->loop, on_signal);
 
@@ -150,7 +150,7 @@ static int start(struct pcap *p, int to)
 		r = arm(p);
 	if (r < 0)
 		return r;
-	how = (struct dv_diag_how)DV_DIAG_HOW_INIT;
+	how = (struct dv_how)DV_HOW_INIT;
 	how.fn = on_end;
 	how.arg = p;
 	how.opp = &p->end;
@@ -160,9 +160,9 @@ static int start(struct pcap *p, int to)
 static void pcap_close(struct pcap *p)
 {
 	if (p->end)
-		dv_diag_cancel(p->end);
+		dv_op_cancel(p->end);
 	if (p->stop)
-		dv_diag_cancel(p->stop);
+		dv_op_cancel(p->stop);
 	dv_timer_stop(&p->timer);
 	p->capture = dv_diag_capture_free(p->capture);
 	dv_relay_close(&p->relay);
@@ -201,7 +201,7 @@ static int query(struct diag_cmd *cmd)
 {
 	dv_autobuf out = DV_BUF_INIT(8192);
 	struct dv_json j = DV_JSON_INIT(&out);
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_diag_capture_info info;
 	int r = dv_diag_capture_query(cmd->diag, &info, &how, &cmd->err);
 
@@ -225,7 +225,7 @@ static int query(struct diag_cmd *cmd)
 int diag_pcap(struct diag_cmd *cmd)
 {
 	const char *path = cmd->argc ? cmd->argv[0] : "-";
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	dv_autofd int file = -1;
 	int r;
 

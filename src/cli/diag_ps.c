@@ -66,7 +66,7 @@ int diag_ps(struct diag_cmd *cmd)
 {
 	dv_autobuf out = DV_BUF_INIT(TABLE_MAX);
 	struct dv_json j = DV_JSON_INIT(&out);
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_diag_list list = { NULL, 0 };
 	int r = dv_diag_list(cmd->diag, &list, &how, &cmd->err);
 
@@ -91,7 +91,7 @@ int diag_ps(struct diag_cmd *cmd)
 
 int diag_kill(struct diag_cmd *cmd)
 {
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	struct dv_diag_proc *proc = NULL;
 	enum dv_diag_scope scope = cmd->all     ? DV_DIAG_ALL
 				   : cmd->group ? DV_DIAG_GROUP

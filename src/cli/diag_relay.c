@@ -76,7 +76,7 @@ static int relay_stdio(struct diag_cmd *cmd, uint32_t port)
 			   .out = DV_RELAY_INIT,
 			   .near = -1,
 			   .cmd = cmd };
-	struct dv_diag_how how = diag_how(cmd);
+	struct dv_how how = diag_how(cmd);
 	int sv[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
@@ -167,7 +167,7 @@ static void on_client_end(void *arg, int r, const struct dv_err *err)
 static void on_client(struct dv_src *src, uint32_t events DV_UNUSED)
 {
 	struct listener *l = dv_container_of(src, struct listener, src);
-	struct dv_diag_how how = diag_how(l->cmd);
+	struct dv_how how = diag_how(l->cmd);
 	struct dv_err err = DV_ERR_INIT;
 	int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	int r;
@@ -227,7 +227,7 @@ static int relay_tcp(struct diag_cmd *cmd, uint32_t port, const char *word)
 
 int diag_relay(struct diag_cmd *cmd)
 {
-	struct dv_diag_how forever = DV_DIAG_HOW_INIT;
+	struct dv_how forever = DV_HOW_INIT;
 	uint64_t port;
 	int r;
 

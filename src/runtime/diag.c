@@ -109,7 +109,7 @@ struct dv_diag *dv_diag_free(struct dv_diag *d)
 	if (!d)
 		return NULL;
 	while (d->ops)
-		dv_diag_op_drop(d->ops);
+		dv_op_drop(d->ops);
 	if (d->hello_call)
 		dv_rpc_cancel(d->hello_call);
 	dv_rpc_free(d->rpc);
@@ -133,7 +133,7 @@ int dv_diag_foreign(const struct dv_diag *diag)
 
 /* ---- operations -------------------------------------------------------- */
 
-int dv_diag_op_left(const struct dv_diag_op *op)
+int dv_op_left(const struct dv_op *op)
 {
 	uint64_t now = dv_now_ns(), ms;
 
@@ -145,7 +145,7 @@ int dv_diag_op_left(const struct dv_diag_op *op)
 	return (int)dv_min(ms, (uint64_t)INT_MAX);
 }
 
-static void unlink_op(struct dv_diag_op *op)
+static void unlink_op(struct dv_op *op)
 {
 	if (op->prevp) {
 		*op->prevp = op->next;
@@ -156,14 +156,14 @@ static void unlink_op(struct dv_diag_op *op)
 }
 
 /* The call has duplicates; without one they are not needed any more. */
-static void close_given(struct dv_diag_op *op)
+static void close_given(struct dv_op *op)
 {
 	while (op->n_give > 0)
 		dv_close(op->give[--op->n_give]);
 }
 
 /* Let go of everything but the memory and the result. */
-static void stop_op(struct dv_diag_op *op)
+static void stop_op(struct dv_op *op)
 {
 	unlink_op(op);
 	dv_timer_stop(&op->timer);
@@ -178,7 +178,7 @@ static void stop_op(struct dv_diag_op *op)
 	op->own = NULL;
 }
 
-static void free_op(struct dv_diag_op *op)
+static void free_op(struct dv_op *op)
 {
 	dv_buf_free(&op->request[0]);
 	dv_buf_free(&op->request[1]);
@@ -186,23 +186,22 @@ static void free_op(struct dv_diag_op *op)
 	free(op);
 }
 
-void dv_diag_op_drop(struct dv_diag_op *op)
+void dv_op_drop(struct dv_op *op)
 {
 	stop_op(op);
 	free_op(op);
 }
 
-void dv_diag_cancel(struct dv_diag_op *op)
+void dv_op_cancel(struct dv_op *op)
 {
-	dv_diag_op_drop(op);
+	dv_op_drop(op);
 }
 
-int dv_diag_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
-		   const struct dv_diag_how *how, struct dv_diag_op **opp,
-		   struct dv_err *err)
+int dv_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
+	      const struct dv_how *how, struct dv_op **opp, struct dv_err *err)
 {
-	struct dv_diag_how h = DV_DIAG_HOW_INIT;
-	struct dv_diag_op *op;
+	struct dv_how h = DV_HOW_INIT;
+	struct dv_op *op;
 	int r = how ? dv_diag_opts_copy(&h, sizeof(h), how, err) : 0;
 
 	if (r < 0)
@@ -232,15 +231,15 @@ int dv_diag_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
 	return 0;
 }
 
-int dv_diag_op_put(struct dv_diag_op *op, bool v1, const pb_msgdesc_t *fields,
-		   const void *msg, struct dv_err *err)
+int dv_op_put(struct dv_op *op, bool v1, const pb_msgdesc_t *fields,
+	      const void *msg, struct dv_err *err)
 {
 	int r = dv_pb_encode(fields, msg, &op->request[v1], err);
 
 	return r < 0 ? dv_err_wrap(err, r, "%s", op->kind->what) : 0;
 }
 
-void dv_diag_op_end(struct dv_diag_op *op, int r, const struct dv_err *err)
+void dv_op_end(struct dv_op *op, int r, const struct dv_err *err)
 {
 	struct dv_err copy = DV_ERR_INIT;
 
@@ -256,18 +255,17 @@ void dv_diag_op_end(struct dv_diag_op *op, int r, const struct dv_err *err)
 
 static void on_timer(struct dv_timer *timer)
 {
-	struct dv_diag_op *op =
-		dv_container_of(timer, struct dv_diag_op, timer);
+	struct dv_op *op = dv_container_of(timer, struct dv_op, timer);
 	struct dv_err err = DV_ERR_INIT;
 
 	dv_err_set(&err, ETIMEDOUT, DV_DEADLINE, "no answer within %d ms",
 		   op->how.timeout_ms);
-	dv_diag_op_end(op, -ETIMEDOUT, &err);
+	dv_op_end(op, -ETIMEDOUT, &err);
 }
 
 static void on_kick(struct dv_defer *kick)
 {
-	dv_diag_op_next(dv_container_of(kick, struct dv_diag_op, kick));
+	dv_op_next(dv_container_of(kick, struct dv_op, kick));
 }
 
 /* Who waits for the end of an operation; that is gone by then. */
@@ -292,7 +290,7 @@ static void on_end(void *arg, int r, const struct dv_err *err)
 /* Who frees @op calls on_end() first, which gcc does not see. */
 #pragma GCC diagnostic ignored "-Wanalyzer-use-after-free"
 #endif
-static int block(struct dv_diag_op *op, struct dv_err *err)
+static int block(struct dv_op *op, struct dv_err *err)
 {
 	struct blocked b = { .err = err };
 	struct dv_loop *loop = op->diag->loop;
@@ -300,20 +298,20 @@ static int block(struct dv_diag_op *op, struct dv_err *err)
 
 	op->how.fn = on_end;
 	op->how.arg = &b;
-	dv_diag_op_next(op);
+	dv_op_next(op);
 	while (!b.ended && r >= 0)
 		r = dv_loop_dispatch(loop, -1);
 	if (b.ended)
 		return b.r;
 	dv_err_sys(err, -r, "%s", op->kind->what);
-	dv_diag_op_drop(op);
+	dv_op_drop(op);
 	return r;
 }
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
 
-int dv_diag_op_go(struct dv_diag_op *op, int r, struct dv_err *err)
+int dv_op_go(struct dv_op *op, int r, struct dv_err *err)
 {
 	uint64_t at = op->until_ns;
 
@@ -325,7 +323,7 @@ int dv_diag_op_go(struct dv_diag_op *op, int r, struct dv_err *err)
 			dv_err_sys(err, -r, "%s", op->kind->what);
 	}
 	if (r < 0) {
-		dv_diag_op_drop(op);
+		dv_op_drop(op);
 		return r;
 	}
 	if (!op->how.fn)
@@ -387,7 +385,7 @@ static int take_hello(struct dv_diag *d, const struct dv_rpc_reply *reply,
 /* Everybody who waits for the answer goes on, or fails with it. */
 static void wake(struct dv_diag *d, int r, const struct dv_err *err)
 {
-	for (struct dv_diag_op *op = d->ops; op; op = op->next) {
+	for (struct dv_op *op = d->ops; op; op = op->next) {
 		if (!op->asked)
 			continue;
 		op->asked = false;
@@ -416,8 +414,7 @@ static void on_hello(struct dv_rpc_call *call DV_UNUSED,
 	wake(d, r, &err);
 }
 
-static int ask_hello(struct dv_diag *d, struct dv_diag_op *op,
-		     struct dv_err *err)
+static int ask_hello(struct dv_diag *d, struct dv_op *op, struct dv_err *err)
 {
 	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
 	dv_HelloRequest m = dv_HelloRequest_init_zero;
@@ -446,14 +443,14 @@ static int ask_hello(struct dv_diag *d, struct dv_diag_op *op,
 static void on_reply(struct dv_rpc_call *call DV_UNUSED,
 		     const struct dv_rpc_reply *reply, void *arg)
 {
-	struct dv_diag_op *op = arg;
+	struct dv_op *op = arg;
 	struct dv_err err = DV_ERR_INIT;
 	int r = dv_diag_said(&op->call, reply, &err);
 
 	if (op->kind->reply && (r >= 0 || op->kind->wants_errors))
 		r = op->kind->reply(op, reply, &err);
 	if (r != DV_MORE)
-		dv_diag_op_end(op, r, &err);
+		dv_op_end(op, r, &err);
 }
 
 int dv_diag_said(struct dv_rpc_call **callp, const struct dv_rpc_reply *reply,
@@ -465,14 +462,14 @@ int dv_diag_said(struct dv_rpc_call **callp, const struct dv_rpc_reply *reply,
 	return reply->r;
 }
 
-int dv_diag_op_call(struct dv_diag_op *op, dv_rpc_fn *fn, struct dv_err *err)
+int dv_op_call(struct dv_op *op, dv_rpc_fn *fn, struct dv_err *err)
 {
 	const struct dv_diag_kind *k = op->kind;
 	const struct dv_buf *rq = &op->request[op->v1];
 	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
 	int r;
 
-	o.timeout_ms = dv_diag_op_left(op);
+	o.timeout_ms = dv_op_left(op);
 	o.wait_ready = op->wait_ready;
 	o.fds = op->give;
 	o.n_fds = op->n_give;
@@ -485,7 +482,7 @@ int dv_diag_op_call(struct dv_diag_op *op, dv_rpc_fn *fn, struct dv_err *err)
 }
 
 /* Append the field with the id of the connection. */
-static int name_conn(struct dv_diag_op *op, struct dv_err *err)
+static int name_conn(struct dv_op *op, struct dv_err *err)
 {
 	uint32_t field = op->kind->conn_field[op->v1];
 	uint8_t bytes[20]; /* two numbers of at most 10 bytes */
@@ -500,7 +497,7 @@ static int name_conn(struct dv_diag_op *op, struct dv_err *err)
 	return r < 0 ? dv_err_sys(err, -r, "write the request") : 0;
 }
 
-static int make_call(struct dv_diag_op *op, struct dv_err *err)
+static int make_call(struct dv_op *op, struct dv_err *err)
 {
 	const struct dv_diag_kind *k = op->kind;
 	int r = name_conn(op, err);
@@ -510,11 +507,11 @@ static int make_call(struct dv_diag_op *op, struct dv_err *err)
 	if (r < 0)
 		return r;
 	op->stage = DV_STAGE_WAITING;
-	return k->call ? k->call(op, err) : dv_diag_op_call(op, NULL, err);
+	return k->call ? k->call(op, err) : dv_op_call(op, NULL, err);
 }
 
 /* Is it known who is there? 0, DV_MORE: it will be, -errno. */
-static int know(struct dv_diag_op *op, struct dv_err *err)
+static int know(struct dv_op *op, struct dv_err *err)
 {
 	struct dv_diag *d = op->diag;
 	int r;
@@ -548,7 +545,7 @@ static bool takes_fds(const struct dv_diag *d)
 	return false;
 }
 
-static int next(struct dv_diag_op *op, struct dv_err *err)
+static int next(struct dv_op *op, struct dv_err *err)
 {
 	int r;
 
@@ -575,12 +572,12 @@ static int next(struct dv_diag_op *op, struct dv_err *err)
 	return make_call(op, err);
 }
 
-void dv_diag_op_next(struct dv_diag_op *op)
+void dv_op_next(struct dv_op *op)
 {
 	struct dv_err err = DV_ERR_INIT;
 	int r = next(op, &err);
 
 	if (r == DV_MORE)
 		return;
-	dv_diag_op_end(op, r < 0 ? r : 0, &err);
+	dv_op_end(op, r < 0 ? r : 0, &err);
 }

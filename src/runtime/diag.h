@@ -46,14 +46,14 @@ struct dv_diag {
 	enum dv_diag_ask ask;
 	struct dv_rpc_call *hello_call;
 	struct dv_diag_hello hello;
-	struct dv_diag_op *ops; /* in progress */
+	struct dv_op *ops; /* in progress */
 };
 
-struct dv_diag_op;
+struct dv_op;
 
 /* One data connection while it is made, and after. */
 struct dv_diag_conn {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	struct dv_dial *dial;
 	struct dv_src src;
 	int fd; /* owned, -1 */
@@ -73,18 +73,18 @@ struct dv_diag_kind {
 	 * others and of davit.v1; 0: it needs none, or `conns` names it. */
 	uint32_t conn_field[2];
 	/* Instead of all stages: 0 somebody ends it, DV_EOF done, -errno. */
-	int (*begin)(struct dv_diag_op *op, struct dv_err *err);
+	int (*begin)(struct dv_op *op, struct dv_err *err);
 	/* The connections are ready: append to op->request. May be NULL. */
-	int (*conns)(struct dv_diag_op *op, struct dv_err *err);
-	/* Instead of dv_diag_op_call(op, NULL): DV_MORE, 0 done, -errno. */
-	int (*call)(struct dv_diag_op *op, struct dv_err *err);
+	int (*conns)(struct dv_op *op, struct dv_err *err);
+	/* Instead of dv_op_call(op, NULL): DV_MORE, 0 done, -errno. */
+	int (*call)(struct dv_op *op, struct dv_err *err);
 	/* The answer (an error is given when wants_errors). 0: done,
 	 * DV_MORE: it goes on, -errno. NULL: nothing to read. */
-	int (*reply)(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+	int (*reply)(struct dv_op *op, const struct dv_rpc_reply *reply,
 		     struct dv_err *err);
 	bool wants_errors;
 	/* Frees op->own. Also when it succeeded, then with own taken. */
-	void (*deinit)(struct dv_diag_op *op);
+	void (*deinit)(struct dv_op *op);
 };
 
 enum dv_diag_stage {
@@ -94,11 +94,11 @@ enum dv_diag_stage {
 	DV_STAGE_WAITING,
 };
 
-struct dv_diag_op {
+struct dv_op {
 	struct dv_diag *diag;
-	struct dv_diag_op *next, **prevp;
+	struct dv_op *next, **prevp;
 	const struct dv_diag_kind *kind;
-	struct dv_diag_how how;
+	struct dv_how how;
 	enum dv_diag_stage stage;
 	bool asked; /* waits for the answer to Hello */
 	bool v1;    /* decided by HELLO */
@@ -131,37 +131,36 @@ int dv_diag_opts_copy(void *to, size_t size, const void *from,
 		      struct dv_err *err);
 
 /*
- * A new operation; @how may be NULL. Then fill it, and dv_diag_op_go(), which
- * consumes it; or dv_diag_op_drop(). Returns 0, -ENOMEM, -EDEADLK, -EINVAL.
+ * A new operation; @how may be NULL. Then fill it, and dv_op_go(), which
+ * consumes it; or dv_op_drop(). Returns 0, -ENOMEM, -EDEADLK, -EINVAL.
  */
-int dv_diag_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
-		   const struct dv_diag_how *how, struct dv_diag_op **opp,
-		   struct dv_err *err);
-void dv_diag_op_drop(struct dv_diag_op *op);
+int dv_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
+	      const struct dv_how *how, struct dv_op **opp, struct dv_err *err);
+void dv_op_drop(struct dv_op *op);
 /* Encode into one request, or into both when there is one schema. */
-int dv_diag_op_put(struct dv_diag_op *op, bool v1, const pb_msgdesc_t *fields,
-		   const void *msg, struct dv_err *err);
+int dv_op_put(struct dv_op *op, bool v1, const pb_msgdesc_t *fields,
+	      const void *msg, struct dv_err *err);
 /*
  * Call the kind's method with the request for this server. @fn gets @op; NULL:
  * the kind's `reply` does. Returns DV_MORE or -errno.
  */
-int dv_diag_op_call(struct dv_diag_op *op, dv_rpc_fn *fn, struct dv_err *err);
+int dv_op_call(struct dv_op *op, dv_rpc_fn *fn, struct dv_err *err);
 /* What a call said, the call being over: reply->r, with its error in @err. */
 int dv_diag_said(struct dv_rpc_call **callp, const struct dv_rpc_reply *reply,
 		 struct dv_err *err);
 /* Begin. @r is what filling it said: < 0 drops it. */
-int dv_diag_op_go(struct dv_diag_op *op, int r, struct dv_err *err);
+int dv_op_go(struct dv_op *op, int r, struct dv_err *err);
 /* The end: @err belongs to @r. From the loop; @op is gone afterwards. */
-void dv_diag_op_end(struct dv_diag_op *op, int r, const struct dv_err *err);
+void dv_op_end(struct dv_op *op, int r, const struct dv_err *err);
 /* ms left, -1: no limit, 0: none. */
-int dv_diag_op_left(const struct dv_diag_op *op);
+int dv_op_left(const struct dv_op *op);
 
-/* Stage CONNS. Ends @op when it fails. Calls dv_diag_op_next() when done. */
-void dv_diag_conns_start(struct dv_diag_op *op);
-void dv_diag_conns_free(struct dv_diag_op *op);
+/* Stage CONNS. Ends @op when it fails. Calls dv_op_next() when done. */
+void dv_diag_conns_start(struct dv_op *op);
+void dv_diag_conns_free(struct dv_op *op);
 /* The descriptor of connection @n, owned by the caller. */
-int dv_diag_conn_take(struct dv_diag_op *op, size_t n);
-void dv_diag_op_next(struct dv_diag_op *op);
+int dv_diag_conn_take(struct dv_op *op, size_t n);
+void dv_op_next(struct dv_op *op);
 
 /* For nanopb's structs, whose pointers are not const; never written. */
 static inline char *dv_diag_borrow(const char *s)
@@ -186,8 +185,8 @@ struct dv_diag_stream {
 	bool told; /* r and err are set */
 	int r;
 	struct dv_err err;
-	struct dv_diag_op *waits; /* for that */
-	int errfd;                /* of a program that writes a core; owned */
+	struct dv_op *waits; /* for that */
+	int errfd;           /* of a program that writes a core; owned */
 	/* Records. */
 	struct dv_kmsg_iter *it; /* owned */
 	bool eof, has_after, has_last;
@@ -196,9 +195,8 @@ struct dv_diag_stream {
 
 /* A stream that is asked for; see diag_stream.c. Returns 0 or -ENOMEM. */
 int dv_diag_stream_op(struct dv_diag *diag, const struct dv_diag_kind *kind,
-		      const struct dv_diag_how *how,
-		      struct dv_diag_stream **streamp, struct dv_diag_op **opp,
-		      struct dv_err *err);
+		      const struct dv_how *how, struct dv_diag_stream **streamp,
+		      struct dv_op **opp, struct dv_err *err);
 
 /* How a process ended, from either answer. @size of @to guards it. */
 void dv_diag_exit_of_record(struct dv_exit *to, const dv_ExitRecord *rec);

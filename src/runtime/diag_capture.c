@@ -43,7 +43,7 @@ struct dv_diag_capture {
 	bool ended;
 	int r;
 	struct dv_err err;
-	struct dv_diag_op *waits;
+	struct dv_op *waits;
 };
 
 struct dv_diag_capture *dv_diag_capture_free(struct dv_diag_capture *c)
@@ -51,7 +51,7 @@ struct dv_diag_capture *dv_diag_capture_free(struct dv_diag_capture *c)
 	if (!c)
 		return NULL;
 	if (c->waits)
-		dv_diag_op_drop(c->waits);
+		dv_op_drop(c->waits);
 	for (size_t i = 0; i < c->n; i++) {
 		dv_src_del(&c->at[i].src);
 		dv_close(c->at[i].fd);
@@ -79,7 +79,7 @@ static void on_room(struct dv_src *src, uint32_t events);
 /* Everything has arrived, or nothing more can. */
 static void end(struct dv_diag_capture *c, int r, const struct dv_err *err)
 {
-	struct dv_diag_op *op = c->waits;
+	struct dv_op *op = c->waits;
 
 	if (c->ended)
 		return;
@@ -96,7 +96,7 @@ static void end(struct dv_diag_capture *c, int r, const struct dv_err *err)
 	c->waits = NULL;
 	if (op) {
 		op->own = NULL;
-		dv_diag_op_end(op, r, &c->err);
+		dv_op_end(op, r, &c->err);
 	}
 }
 
@@ -195,15 +195,14 @@ static void on_packets(struct dv_src *src, uint32_t events DV_UNUSED)
 /* ---- query ------------------------------------------------------------------
  */
 
-static int put_operation(struct dv_diag_op *op, int operation,
-			 struct dv_err *err)
+static int put_operation(struct dv_op *op, int operation, struct dv_err *err)
 {
 	dv_diag_NetworkPacketCaptureRequest m =
 		dv_diag_NetworkPacketCaptureRequest_init_zero;
 
 	m.operation = (dv_diag_NetworkPacketCaptureRequest_Operation)operation;
-	return dv_diag_op_put(
-		op, false, dv_diag_NetworkPacketCaptureRequest_fields, &m, err);
+	return dv_op_put(op, false, dv_diag_NetworkPacketCaptureRequest_fields,
+			 &m, err);
 }
 
 static int count_streams(const struct dv_rpc_reply *reply, uint32_t *np,
@@ -245,7 +244,7 @@ static int of_v1(const struct dv_rpc_reply *reply,
 	return 0;
 }
 
-static int reply_query(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int reply_query(struct dv_op *op, const struct dv_rpc_reply *reply,
 		       struct dv_err *err)
 {
 	struct dv_diag_capture_info *info = op->out[0];
@@ -265,29 +264,29 @@ static const struct dv_diag_kind kind_query = {
 
 int dv_diag_capture_query(struct dv_diag *diag,
 			  struct dv_diag_capture_info *info,
-			  const struct dv_diag_how *how, struct dv_err *err)
+			  const struct dv_how *how, struct dv_err *err)
 {
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(diag, &kind_query, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(diag, &kind_query, how, &op, err);
 
 	if (r < 0)
 		return r;
 	op->out[0] = info;
 	r = put_operation(
 		op, dv_diag_NetworkPacketCaptureRequest_Operation_QUERY, err);
-	return dv_diag_op_go(op, r, err);
+	return dv_op_go(op, r, err);
 }
 
 /* ---- start ------------------------------------------------------------------
  */
 
-static void deinit_capture(struct dv_diag_op *op)
+static void deinit_capture(struct dv_op *op)
 {
 	dv_diag_capture_free(op->own);
 }
 
 /* The second time the connections are there. */
-static int conns_capture(struct dv_diag_op *op, struct dv_err *err)
+static int conns_capture(struct dv_op *op, struct dv_err *err)
 {
 	dv_diag_NetworkPacketCaptureRequest m =
 		dv_diag_NetworkPacketCaptureRequest_init_zero;
@@ -305,11 +304,11 @@ static int conns_capture(struct dv_diag_op *op, struct dv_err *err)
 	m.op_data.start_data.conns = ids;
 	m.op_data.start_data.conns_count = (pb_size_t)op->n_conns;
 	dv_buf_reset(&op->request[0]);
-	return dv_diag_op_put(
-		op, false, dv_diag_NetworkPacketCaptureRequest_fields, &m, err);
+	return dv_op_put(op, false, dv_diag_NetworkPacketCaptureRequest_fields,
+			 &m, err);
 }
 
-static int take_streams(struct dv_diag_op *op, struct dv_err *err)
+static int take_streams(struct dv_op *op, struct dv_err *err)
 {
 	struct dv_diag_capture *c = op->own, **capturep = op->out[0];
 	int r;
@@ -331,8 +330,8 @@ static int take_streams(struct dv_diag_op *op, struct dv_err *err)
 	return 0;
 }
 
-static int reply_capture(struct dv_diag_op *op,
-			 const struct dv_rpc_reply *reply, struct dv_err *err)
+static int reply_capture(struct dv_op *op, const struct dv_rpc_reply *reply,
+			 struct dv_err *err)
 {
 	uint32_t n = 0;
 	int r;
@@ -364,19 +363,19 @@ static const struct dv_diag_kind kind_capture = {
 
 int dv_diag_capture_start(struct dv_diag *diag, uint32_t snaplen, int out,
 			  struct dv_diag_capture **capturep,
-			  const struct dv_diag_how *how, struct dv_err *err)
+			  const struct dv_how *how, struct dv_err *err)
 {
 	dv_autofd int fd = out;
 	struct dv_diag_capture *c;
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(diag, &kind_capture, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(diag, &kind_capture, how, &op, err);
 
 	if (r < 0)
 		return r;
 	c = calloc(1, sizeof(*c));
 	if (!c) {
 		r = dv_err_sys(err, ENOMEM, "packet capture");
-		return dv_diag_op_go(op, r, err);
+		return dv_op_go(op, r, err);
 	}
 	*c = (struct dv_diag_capture){ .diag = diag,
 				       .out = dv_take_fd(&fd),
@@ -386,7 +385,7 @@ int dv_diag_capture_start(struct dv_diag *diag, uint32_t snaplen, int out,
 	op->own = c;
 	op->out[0] = capturep;
 	op->arg = snaplen;
-	return dv_diag_op_go(op, 0, err);
+	return dv_op_go(op, 0, err);
 }
 
 /* ---- stop, end
@@ -396,20 +395,20 @@ static const struct dv_diag_kind kind_stop = { .what = "stop packet capture",
 					       .service = DV_DIAG_OLD,
 					       .method = "PacketCapture" };
 
-int dv_diag_capture_stop(struct dv_diag *diag, const struct dv_diag_how *how,
+int dv_diag_capture_stop(struct dv_diag *diag, const struct dv_how *how,
 			 struct dv_err *err)
 {
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(diag, &kind_stop, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(diag, &kind_stop, how, &op, err);
 
 	if (r < 0)
 		return r;
 	r = put_operation(
 		op, dv_diag_NetworkPacketCaptureRequest_Operation_STOP, err);
-	return dv_diag_op_go(op, r, err);
+	return dv_op_go(op, r, err);
 }
 
-static int begin_end(struct dv_diag_op *op, struct dv_err *err)
+static int begin_end(struct dv_op *op, struct dv_err *err)
 {
 	struct dv_diag_capture *c = op->own;
 
@@ -423,7 +422,7 @@ static int begin_end(struct dv_diag_op *op, struct dv_err *err)
 	return c->r < 0 ? c->r : DV_EOF;
 }
 
-static void deinit_end(struct dv_diag_op *op)
+static void deinit_end(struct dv_op *op)
 {
 	struct dv_diag_capture *c = op->own;
 
@@ -435,17 +434,17 @@ static const struct dv_diag_kind kind_end = { .what = "packet capture",
 					      .begin = begin_end,
 					      .deinit = deinit_end };
 
-int dv_diag_capture_end(struct dv_diag_capture *c,
-			const struct dv_diag_how *how, struct dv_err *err)
+int dv_diag_capture_end(struct dv_diag_capture *c, const struct dv_how *how,
+			struct dv_err *err)
 {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r;
 
 	if (c->waits)
 		return dv_err_sys(err, EBUSY, "packet capture");
-	r = dv_diag_op_new(c->diag, &kind_end, how, &op, err);
+	r = dv_op_new(c->diag, &kind_end, how, &op, err);
 	if (r < 0)
 		return r;
 	op->own = c;
-	return dv_diag_op_go(op, 0, err);
+	return dv_op_go(op, 0, err);
 }

@@ -33,7 +33,7 @@ struct collect {
 	int in; /* owned */
 	const char *input;
 	size_t left;
-	struct dv_diag_op *wait;
+	struct dv_op *wait;
 	bool exited, timed_out;
 	int r;
 	struct dv_err err;
@@ -141,7 +141,7 @@ static int run(struct collect *c, uint64_t until_ns, bool drain)
 static int finish(struct collect *c, struct dv_exit *exit, uint64_t until_ns,
 		  struct dv_err *err)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 	uint64_t drain;
 	int r;
 
@@ -188,7 +188,7 @@ static int give(struct sink *s, struct dv_output *out)
 static void collect_deinit(struct collect *c)
 {
 	if (c->wait)
-		dv_diag_cancel(c->wait);
+		dv_op_cancel(c->wait);
 	dv_timer_stop(&c->timer);
 	close_input(c);
 	for (int i = 0; i < 2; i++) {
@@ -202,7 +202,7 @@ static void collect_deinit(struct collect *c)
 static int to_the_end(struct collect *c, const struct dv_diag_exec *exec,
 		      struct dv_exit *exit, int timeout_ms, struct dv_err *err)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 	uint64_t until = UINT64_MAX;
 	int r;
 

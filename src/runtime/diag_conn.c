@@ -17,7 +17,7 @@ static void conn_deinit(struct dv_diag_conn *c)
 	c->fd = dv_close(c->fd);
 }
 
-void dv_diag_conns_free(struct dv_diag_op *op)
+void dv_diag_conns_free(struct dv_op *op)
 {
 	for (size_t i = 0; op->conns && i < op->n_conns; i++)
 		conn_deinit(&op->conns[i]);
@@ -25,15 +25,15 @@ void dv_diag_conns_free(struct dv_diag_op *op)
 	op->conns = NULL;
 }
 
-int dv_diag_conn_take(struct dv_diag_op *op, size_t n)
+int dv_diag_conn_take(struct dv_op *op, size_t n)
 {
 	return dv_take_fd(&op->conns[n].fd);
 }
 
-static void fail(struct dv_diag_op *op, int r, struct dv_err *err)
+static void fail(struct dv_op *op, int r, struct dv_err *err)
 {
 	dv_err_wrap(err, r, "data connection");
-	dv_diag_op_end(op, r, err);
+	dv_op_end(op, r, err);
 }
 
 static int read_id(struct dv_diag_conn *c, struct dv_err *err)
@@ -59,7 +59,7 @@ static int read_id(struct dv_diag_conn *c, struct dv_err *err)
 static void on_io(struct dv_src *src, uint32_t events DV_UNUSED)
 {
 	struct dv_diag_conn *c = dv_container_of(src, struct dv_diag_conn, src);
-	struct dv_diag_op *op = c->op;
+	struct dv_op *op = c->op;
 	struct dv_err err = DV_ERR_INIT;
 	int r = read_id(c, &err);
 
@@ -72,7 +72,7 @@ static void on_io(struct dv_src *src, uint32_t events DV_UNUSED)
 	dv_src_del(&c->src);
 	c->ready = true;
 	if (++op->n_ready == op->n_conns)
-		dv_diag_op_next(op);
+		dv_op_next(op);
 }
 
 static void on_dial(void *arg, int fd,
@@ -96,7 +96,7 @@ static void on_dial(void *arg, int fd,
 	fail(c->op, r, &copy);
 }
 
-static int start(struct dv_diag_op *op, struct dv_err *err)
+static int start(struct dv_op *op, struct dv_err *err)
 {
 	struct dv_diag *d = op->diag;
 	int r = 0;
@@ -120,11 +120,11 @@ static int start(struct dv_diag_op *op, struct dv_err *err)
 	return r;
 }
 
-void dv_diag_conns_start(struct dv_diag_op *op)
+void dv_diag_conns_start(struct dv_op *op)
 {
 	struct dv_err err = DV_ERR_INIT;
 	int r = start(op, &err);
 
 	if (r < 0)
-		dv_diag_op_end(op, r, &err);
+		dv_op_end(op, r, &err);
 }

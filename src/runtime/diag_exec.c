@@ -93,7 +93,7 @@ struct request {
 	size_t n_env, n_argv;
 };
 
-static int put_v1(struct dv_diag_op *op, const struct dv_diag_exec *e,
+static int put_v1(struct dv_op *op, const struct dv_diag_exec *e,
 		  const struct request *q, struct dv_err *err)
 {
 	dv_ExecRequest m = dv_ExecRequest_init_zero;
@@ -112,10 +112,10 @@ static int put_v1(struct dv_diag_op *op, const struct dv_diag_exec *e,
 	m.rows = e->rows;
 	m.cols = e->cols;
 	m.timeout_ms = e->timeout_ms > 0 ? (uint64_t)e->timeout_ms : 0;
-	return dv_diag_op_put(op, true, dv_ExecRequest_fields, &m, err);
+	return dv_op_put(op, true, dv_ExecRequest_fields, &m, err);
 }
 
-static int put_old(struct dv_diag_op *op, const struct dv_diag_exec *e,
+static int put_old(struct dv_op *op, const struct dv_diag_exec *e,
 		   const struct request *q, struct dv_err *err)
 {
 	dv_diag_ExecRequest m = dv_diag_ExecRequest_init_zero;
@@ -131,7 +131,7 @@ static int put_old(struct dv_diag_op *op, const struct dv_diag_exec *e,
 	m.clear_env = e->clear_env;
 	m.combine_stderr = e->combine_stderr;
 	m.raw_socket_io = e->raw;
-	return dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
+	return dv_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
 }
 
 enum { F_RAW = 8, F_KEEP = 16, F_NEEDS_V1 = 32 }; /* beside DV_DIAG_STD* */
@@ -144,7 +144,7 @@ enum { PIPE_BYTES = 1 << 17 };
  * Output by a pipe of ours, whose other end goes to the server along with the
  * request: the command writes to us, and nobody copies in between.
  */
-static int give_pipe(struct dv_diag_op *op, int which, dv_Stdio *io,
+static int give_pipe(struct dv_op *op, int which, dv_Stdio *io,
 		     struct dv_err *err)
 {
 	struct dv_diag_proc *p = op->own;
@@ -161,8 +161,7 @@ static int give_pipe(struct dv_diag_op *op, int which, dv_Stdio *io,
 	return r < 0 ? dv_err_sys(err, -r, "create a pipe") : 0;
 }
 
-static int conns_v1(struct dv_diag_op *op, const uint64_t id[3],
-		    struct dv_err *err)
+static int conns_v1(struct dv_op *op, const uint64_t id[3], struct dv_err *err)
 {
 	dv_ExecRequest m = dv_ExecRequest_init_zero;
 	dv_Stdio *io[3] = { &m.stdin, &m.stdout, &m.stderr };
@@ -181,10 +180,10 @@ static int conns_v1(struct dv_diag_op *op, const uint64_t id[3],
 		io[i]->conn = id[i];
 		io[i]->keep = id[i] && i && (op->arg & F_KEEP);
 	}
-	return dv_diag_op_put(op, true, dv_ExecRequest_fields, &m, err);
+	return dv_op_put(op, true, dv_ExecRequest_fields, &m, err);
 }
 
-static int conns_exec(struct dv_diag_op *op, struct dv_err *err)
+static int conns_exec(struct dv_op *op, struct dv_err *err)
 {
 	dv_diag_ExecRequest m = dv_diag_ExecRequest_init_zero;
 	struct dv_diag_proc *p = op->own;
@@ -206,12 +205,12 @@ static int conns_exec(struct dv_diag_op *op, struct dv_err *err)
 	m.stdin = id[0];
 	m.stdout = id[1];
 	m.stderr = id[2];
-	return dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
+	return dv_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
 }
 
 /* Others' servers have one code for everything, and a text; davit.v1 says "exec
  * NAME: ..." of the command, and something else of its directory or user. */
-static void name_step(const struct dv_diag_op *op, struct dv_err *err)
+static void name_step(const struct dv_op *op, struct dv_err *err)
 {
 	if (err->step || (op->v1 && strncmp(err->msg, "exec ", 5) != 0))
 		return;
@@ -222,7 +221,7 @@ static void name_step(const struct dv_diag_op *op, struct dv_err *err)
 		err->step = DV_STEP_EXEC;
 }
 
-static int take_reply(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int take_reply(struct dv_op *op, const struct dv_rpc_reply *reply,
 		      struct dv_diag_proc *p, struct dv_err *err)
 {
 	dv_diag_ExecResponse old = dv_diag_ExecResponse_init_zero;
@@ -242,7 +241,7 @@ static int take_reply(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
 	return r;
 }
 
-static int reply_exec(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int reply_exec(struct dv_op *op, const struct dv_rpc_reply *reply,
 		      struct dv_err *err)
 {
 	struct dv_diag_proc *p = op->own, **procp = op->out[0];
@@ -261,7 +260,7 @@ static int reply_exec(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
 	return 0;
 }
 
-static void deinit_exec(struct dv_diag_op *op)
+static void deinit_exec(struct dv_op *op)
 {
 	dv_diag_proc_free(op->own);
 }
@@ -277,7 +276,7 @@ static const struct dv_diag_kind kind_exec = {
 	.deinit = deinit_exec,
 };
 
-static int fill_exec(struct dv_diag_op *op, const struct dv_diag_exec *e,
+static int fill_exec(struct dv_op *op, const struct dv_diag_exec *e,
 		     struct dv_err *err)
 {
 	struct request q = { .n_argv = count(e->argv) };
@@ -301,18 +300,18 @@ static int fill_exec(struct dv_diag_op *op, const struct dv_diag_exec *e,
 }
 
 int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
-		 struct dv_diag_proc **procp, const struct dv_diag_how *how,
+		 struct dv_diag_proc **procp, const struct dv_how *how,
 		 struct dv_err *err)
 {
 	struct dv_diag_exec e = DV_DIAG_EXEC_INIT;
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = dv_diag_opts_copy(&e, sizeof(e), exec, err);
 
 	if (r < 0)
 		return r;
 	if (!e.argv || !e.argv[0])
 		return dv_err_set(err, EINVAL, DV_INVALID, "exec: no command");
-	r = dv_diag_op_new(diag, &kind_exec, how, &op, err);
+	r = dv_op_new(diag, &kind_exec, how, &op, err);
 	if (r < 0)
 		return r;
 	op->arg = e.stdio & 7;
@@ -327,7 +326,7 @@ int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
 	if (e.cwd || e.has_ids || e.keep)
 		op->arg |= F_NEEDS_V1;
 	op->out[0] = procp;
-	return dv_diag_op_go(op, fill_exec(op, &e, err), err);
+	return dv_op_go(op, fill_exec(op, &e, err), err);
 }
 
 /* ---- wait ---------------------------------------------------------------- */
@@ -397,7 +396,7 @@ static void forget(struct dv_rpc_call *call DV_UNUSED,
 }
 
 /* It arrived: the server need not keep the record. Nobody waits for that. */
-static void release(struct dv_diag_op *op)
+static void release(struct dv_op *op)
 {
 	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
 
@@ -407,7 +406,7 @@ static void release(struct dv_diag_op *op)
 		    NULL);
 }
 
-static int reply_wait(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int reply_wait(struct dv_op *op, const struct dv_rpc_reply *reply,
 		      struct dv_err *err)
 {
 	dv_diag_WaitResponse old = dv_diag_WaitResponse_init_zero;
@@ -441,12 +440,12 @@ static const struct dv_diag_kind kind_wait = {
 };
 
 int dv_diag_wait(struct dv_diag_proc *p, struct dv_exit *exit,
-		 const struct dv_diag_how *how, struct dv_err *err)
+		 const struct dv_how *how, struct dv_err *err)
 {
 	dv_diag_WaitRequest old = dv_diag_WaitRequest_init_zero;
 	dv_ProcessName m = dv_ProcessName_init_zero;
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(p->diag, &kind_wait, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(p->diag, &kind_wait, how, &op, err);
 
 	if (r < 0)
 		return r;
@@ -454,10 +453,10 @@ int dv_diag_wait(struct dv_diag_proc *p, struct dv_exit *exit,
 	m.id = p->id;
 	op->out[0] = exit;
 	op->arg = p->ours;
-	r = dv_diag_op_put(op, false, dv_diag_WaitRequest_fields, &old, err);
+	r = dv_op_put(op, false, dv_diag_WaitRequest_fields, &old, err);
 	if (r == 0)
-		r = dv_diag_op_put(op, true, dv_ProcessName_fields, &m, err);
-	return dv_diag_op_go(op, r, err);
+		r = dv_op_put(op, true, dv_ProcessName_fields, &m, err);
+	return dv_op_go(op, r, err);
 }
 
 /* ---- davit.v1 only --------------------------------------------------------
@@ -467,11 +466,11 @@ static const struct dv_diag_kind kind_signal = { .what = "signal",
 						 .v1 = "Signal" };
 
 int dv_diag_signal(struct dv_diag_proc *p, int signo, enum dv_diag_scope scope,
-		   const struct dv_diag_how *how, struct dv_err *err)
+		   const struct dv_how *how, struct dv_err *err)
 {
 	dv_SignalRequest m = dv_SignalRequest_init_zero;
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(p->diag, &kind_signal, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(p->diag, &kind_signal, how, &op, err);
 
 	if (r < 0)
 		return r;
@@ -479,19 +478,19 @@ int dv_diag_signal(struct dv_diag_proc *p, int signo, enum dv_diag_scope scope,
 	m.pid = p->pid;
 	m.signal = signo;
 	m.scope = (dv_SignalScope)scope;
-	r = dv_diag_op_put(op, true, dv_SignalRequest_fields, &m, err);
-	return dv_diag_op_go(op, r, err);
+	r = dv_op_put(op, true, dv_SignalRequest_fields, &m, err);
+	return dv_op_go(op, r, err);
 }
 
 static const struct dv_diag_kind kind_resize = { .what = "resize",
 						 .v1 = "Resize" };
 
 int dv_diag_resize(struct dv_diag_proc *p, uint16_t rows, uint16_t cols,
-		   const struct dv_diag_how *how, struct dv_err *err)
+		   const struct dv_how *how, struct dv_err *err)
 {
 	dv_ResizeRequest m = dv_ResizeRequest_init_zero;
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(p->diag, &kind_resize, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(p->diag, &kind_resize, how, &op, err);
 
 	if (r < 0)
 		return r;
@@ -499,11 +498,11 @@ int dv_diag_resize(struct dv_diag_proc *p, uint16_t rows, uint16_t cols,
 	m.pid = p->pid;
 	m.rows = rows;
 	m.cols = cols;
-	r = dv_diag_op_put(op, true, dv_ResizeRequest_fields, &m, err);
-	return dv_diag_op_go(op, r, err);
+	r = dv_op_put(op, true, dv_ResizeRequest_fields, &m, err);
+	return dv_op_go(op, r, err);
 }
 
-static int reply_attach(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int reply_attach(struct dv_op *op, const struct dv_rpc_reply *reply,
 			struct dv_err *err)
 {
 	dv_AttachReply m = dv_AttachReply_init_zero;
@@ -528,12 +527,12 @@ static const struct dv_diag_kind kind_attach = {
 };
 
 int dv_diag_attach(struct dv_diag_proc *p, int which, uint64_t offset, int *fdp,
-		   uint64_t *offsetp, const struct dv_diag_how *how,
+		   uint64_t *offsetp, const struct dv_how *how,
 		   struct dv_err *err)
 {
 	dv_AttachRequest m = dv_AttachRequest_init_zero;
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(p->diag, &kind_attach, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(p->diag, &kind_attach, how, &op, err);
 
 	if (r < 0)
 		return r;
@@ -543,6 +542,6 @@ int dv_diag_attach(struct dv_diag_proc *p, int which, uint64_t offset, int *fdp,
 	m.offset = offset;
 	op->out[0] = fdp;
 	op->out[1] = offsetp;
-	r = dv_diag_op_put(op, true, dv_AttachRequest_fields, &m, err);
-	return dv_diag_op_go(op, r, err);
+	r = dv_op_put(op, true, dv_AttachRequest_fields, &m, err);
+	return dv_op_go(op, r, err);
 }

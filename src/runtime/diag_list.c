@@ -137,7 +137,7 @@ static int reply_hosts(struct dv_diag_list *list,
 	return r < 0 ? dv_err_sys(err, -r, "keep the list") : 0;
 }
 
-static int reply_list(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int reply_list(struct dv_op *op, const struct dv_rpc_reply *reply,
 		      struct dv_err *err)
 {
 	dv_ListReply m = dv_ListReply_init_zero;
@@ -170,26 +170,25 @@ static const struct dv_diag_kind kind_list = {
 	.reply = reply_list,
 };
 
-static int put_hosts(struct dv_diag_op *op, struct dv_err *err)
+static int put_hosts(struct dv_op *op, struct dv_err *err)
 {
 	dv_inspect_InspectRequest m = dv_inspect_InspectRequest_init_zero;
 
 	m.path = dv_diag_borrow(HOSTS);
 	m.depth = 1;
-	return dv_diag_op_put(op, false, dv_inspect_InspectRequest_fields, &m,
-			      err);
+	return dv_op_put(op, false, dv_inspect_InspectRequest_fields, &m, err);
 }
 
 int dv_diag_list(struct dv_diag *diag, struct dv_diag_list *list,
-		 const struct dv_diag_how *how, struct dv_err *err)
+		 const struct dv_how *how, struct dv_err *err)
 {
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(diag, &kind_list, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(diag, &kind_list, how, &op, err);
 
 	if (r < 0)
 		return r;
 	op->out[0] = list;
-	return dv_diag_op_go(op, put_hosts(op, err), err);
+	return dv_op_go(op, put_hosts(op, err), err);
 }
 
 /* ---- by name ------------------------------------------------------------ */
@@ -212,8 +211,8 @@ static int no_such(const struct dv_node *hosts, const char *want,
 	return -ENOENT;
 }
 
-static int reply_get_pid(struct dv_diag_op *op,
-			 const struct dv_rpc_reply *reply, struct dv_err *err)
+static int reply_get_pid(struct dv_op *op, const struct dv_rpc_reply *reply,
+			 struct dv_err *err)
 {
 	struct dv_node *hosts = NULL;
 	int32_t pid, *pidp = op->out[0];
@@ -244,15 +243,15 @@ static const struct dv_diag_kind kind_get_pid = {
 };
 
 int dv_diag_get_pid(struct dv_diag *diag, const char *name, int32_t *pidp,
-		    const struct dv_diag_how *how, struct dv_err *err)
+		    const struct dv_how *how, struct dv_err *err)
 {
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(diag, &kind_get_pid, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(diag, &kind_get_pid, how, &op, err);
 
 	if (r < 0)
 		return r;
 	op->out[0] = pidp;
 	op->text = strdup(name);
 	r = op->text ? put_hosts(op, err) : dv_err_sys(err, ENOMEM, "pid");
-	return dv_diag_op_go(op, r, err);
+	return dv_op_go(op, r, err);
 }

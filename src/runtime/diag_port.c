@@ -13,7 +13,7 @@
 /* ---- a data connection ------------------------------------------------------
  */
 
-static int call_data(struct dv_diag_op *op, struct dv_err *err DV_UNUSED)
+static int call_data(struct dv_op *op, struct dv_err *err DV_UNUSED)
 {
 	uint64_t *idp = op->out[0];
 	int *fdp = op->out[1];
@@ -28,30 +28,30 @@ static const struct dv_diag_kind kind_data = { .what = "connect",
 					       .call = call_data };
 
 int dv_diag_connect_data(struct dv_diag *diag, uint64_t *idp, int *fdp,
-			 const struct dv_diag_how *how, struct dv_err *err)
+			 const struct dv_how *how, struct dv_err *err)
 {
-	struct dv_diag_op *op;
-	int r = dv_diag_op_new(diag, &kind_data, how, &op, err);
+	struct dv_op *op;
+	int r = dv_op_new(diag, &kind_data, how, &op, err);
 
 	if (r < 0)
 		return r;
 	op->n_conns_old = 1;
 	op->out[0] = idp;
 	op->out[1] = fdp;
-	return dv_diag_op_go(op, 0, err);
+	return dv_op_go(op, 0, err);
 }
 
 /* ---- any port
  * ---------------------------------------------------------------- */
 
 struct port {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	struct dv_dial *dial;
 	int fd; /* owned: the other end of a relay, -1 */
 	struct dv_tunnel tunnel;
 };
 
-static void deinit_port(struct dv_diag_op *op)
+static void deinit_port(struct dv_op *op)
 {
 	struct port *p = op->own;
 
@@ -67,7 +67,7 @@ static void on_relayed(struct dv_tunnel *t)
 {
 	struct port *p = dv_container_of(t, struct port, tunnel);
 
-	dv_diag_op_end(p->op, 0, NULL);
+	dv_op_end(p->op, 0, NULL);
 }
 
 /* Connected: give it away, or relay. Returns 0, DV_MORE or -errno. */
@@ -104,10 +104,10 @@ static void on_dial(void *arg, int fd,
 		return;
 	if (r < 0)
 		dv_err_wrap(&err, r, "port %u", p->op->arg);
-	dv_diag_op_end(p->op, r, &err);
+	dv_op_end(p->op, r, &err);
 }
 
-static int begin_port(struct dv_diag_op *op, struct dv_err *err)
+static int begin_port(struct dv_op *op, struct dv_err *err)
 {
 	struct dv_diag *d = op->diag;
 	struct port *p = op->own;
@@ -129,8 +129,8 @@ static const struct dv_diag_kind kind_relay = { .what = "relay",
 
 /* @fd is consumed. */
 static int new_port(struct dv_diag *diag, const struct dv_diag_kind *kind,
-		    uint32_t port, int fd, const struct dv_diag_how *how,
-		    struct dv_diag_op **opp, struct dv_err *err)
+		    uint32_t port, int fd, const struct dv_how *how,
+		    struct dv_op **opp, struct dv_err *err)
 {
 	dv_autofd int own = fd;
 	struct port *p;
@@ -139,12 +139,12 @@ static int new_port(struct dv_diag *diag, const struct dv_diag_kind *kind,
 	if (!port)
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "%s: there is no port 0", kind->what);
-	r = dv_diag_op_new(diag, kind, how, opp, err);
+	r = dv_op_new(diag, kind, how, opp, err);
 	if (r < 0)
 		return r;
 	p = calloc(1, sizeof(*p));
 	if (!p) {
-		dv_diag_op_drop(*opp);
+		dv_op_drop(*opp);
 		return dv_err_sys(err, ENOMEM, "%s", kind->what);
 	}
 	*p = (struct port){ .op = *opp,
@@ -156,22 +156,22 @@ static int new_port(struct dv_diag *diag, const struct dv_diag_kind *kind,
 }
 
 int dv_diag_connect(struct dv_diag *diag, uint32_t port, int *fdp,
-		    const struct dv_diag_how *how, struct dv_err *err)
+		    const struct dv_how *how, struct dv_err *err)
 {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = new_port(diag, &kind_connect, port, -1, how, &op, err);
 
 	if (r < 0)
 		return r;
 	op->out[0] = fdp;
-	return dv_diag_op_go(op, 0, err);
+	return dv_op_go(op, 0, err);
 }
 
 int dv_diag_relay(struct dv_diag *diag, int fd, uint32_t port,
-		  const struct dv_diag_how *how, struct dv_err *err)
+		  const struct dv_how *how, struct dv_err *err)
 {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = new_port(diag, &kind_relay, port, fd, how, &op, err);
 
-	return r < 0 ? r : dv_diag_op_go(op, 0, err);
+	return r < 0 ? r : dv_op_go(op, 0, err);
 }

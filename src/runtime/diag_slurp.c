@@ -20,14 +20,14 @@ enum {
 };
 
 struct slurp {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	struct dv_src src;
 	int fd; /* owned */
 	struct dv_buf buf;
 	bool ended, told;
 };
 
-static void deinit_slurp(struct dv_diag_op *op)
+static void deinit_slurp(struct dv_op *op)
 {
 	struct slurp *s = op->own;
 
@@ -39,7 +39,7 @@ static void deinit_slurp(struct dv_diag_op *op)
 	free(s);
 }
 
-static int give(struct dv_diag_op *op, struct dv_buf *buf, struct dv_err *err)
+static int give(struct dv_op *op, struct dv_buf *buf, struct dv_err *err)
 {
 	void **datap = op->out[0];
 	size_t *lenp = op->out[1], len = buf->len;
@@ -60,19 +60,19 @@ static void both(struct slurp *s)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (s->ended && s->told)
-		dv_diag_op_end(s->op, give(s->op, &s->buf, &err), &err);
+		dv_op_end(s->op, give(s->op, &s->buf, &err), &err);
 }
 
 static void on_told(struct dv_rpc_call *call DV_UNUSED,
 		    const struct dv_rpc_reply *reply, void *arg)
 {
-	struct dv_diag_op *op = arg;
+	struct dv_op *op = arg;
 	struct slurp *s = op->own;
 
 	op->call = NULL;
 	s->told = true;
 	if (reply->r < 0)
-		dv_diag_op_end(op, reply->r, reply->err);
+		dv_op_end(op, reply->r, reply->err);
 	else
 		both(s);
 }
@@ -88,7 +88,7 @@ static void on_data(struct dv_src *src, uint32_t events DV_UNUSED)
 		return;
 	if (n < 0) {
 		dv_err_sys(&err, (int)-n, "read the answer");
-		dv_diag_op_end(s->op, (int)n, &err);
+		dv_op_end(s->op, (int)n, &err);
 		return;
 	}
 	dv_buf_add(&s->buf, (size_t)n);
@@ -99,18 +99,18 @@ static void on_data(struct dv_src *src, uint32_t events DV_UNUSED)
 	both(s);
 }
 
-static int call_slurp(struct dv_diag_op *op, struct dv_err *err)
+static int call_slurp(struct dv_op *op, struct dv_err *err)
 {
 	struct slurp *s = op->own;
 	int r;
 
 	if (!op->v1)
-		return dv_diag_op_call(op, NULL, err);
+		return dv_op_call(op, NULL, err);
 	s->fd = dv_diag_conn_take(op, 0);
 	r = dv_src_add(op->diag->loop, &s->src, s->fd, EPOLLIN, on_data);
 	if (r < 0)
 		return dv_err_sys(err, -r, "watch the answer");
-	return dv_diag_op_call(op, on_told, err);
+	return dv_op_call(op, on_told, err);
 }
 
 /* ---- others ---------------------------------------------------------------
@@ -129,7 +129,7 @@ static bool take_bytes(pb_istream_t *in, const pb_field_t *field DV_UNUSED,
 	return true;
 }
 
-static int reply_slurp(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int reply_slurp(struct dv_op *op, const struct dv_rpc_reply *reply,
 		       struct dv_err *err)
 {
 	dv_diag_DumpSavedStateResponse m =
@@ -146,17 +146,17 @@ static int reply_slurp(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
 }
 
 static int new_slurp(struct dv_diag *diag, const struct dv_diag_kind *kind,
-		     void **datap, size_t *lenp, const struct dv_diag_how *how,
-		     struct dv_diag_op **opp, struct dv_err *err)
+		     void **datap, size_t *lenp, const struct dv_how *how,
+		     struct dv_op **opp, struct dv_err *err)
 {
 	struct slurp *s;
-	int r = dv_diag_op_new(diag, kind, how, opp, err);
+	int r = dv_op_new(diag, kind, how, opp, err);
 
 	if (r < 0)
 		return r;
 	s = calloc(1, sizeof(*s));
 	if (!s) {
-		dv_diag_op_drop(*opp);
+		dv_op_drop(*opp);
 		return dv_err_sys(err, ENOMEM, "%s", kind->what);
 	}
 	*s = (struct slurp){ .op = *opp,
@@ -184,12 +184,12 @@ static const struct dv_diag_kind kind_saved_state = {
 };
 
 int dv_diag_saved_state(struct dv_diag *diag, void **datap, size_t *lenp,
-			const struct dv_diag_how *how, struct dv_err *err)
+			const struct dv_how *how, struct dv_err *err)
 {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = new_slurp(diag, &kind_saved_state, datap, lenp, how, &op, err);
 
-	return r < 0 ? r : dv_diag_op_go(op, 0, err);
+	return r < 0 ? r : dv_op_go(op, 0, err);
 }
 
 /* ---- memory profile ---------------------------------------------------------
@@ -207,22 +207,22 @@ static const struct dv_diag_kind kind_mem_profile = {
 };
 
 int dv_diag_mem_profile(struct dv_diag *diag, int32_t pid, void **datap,
-			size_t *lenp, const struct dv_diag_how *how,
+			size_t *lenp, const struct dv_how *how,
 			struct dv_err *err)
 {
 	dv_diag_MemoryProfileTraceRequest old =
 		dv_diag_MemoryProfileTraceRequest_init_zero;
 	dv_MemProfileRequest m = dv_MemProfileRequest_init_zero;
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = new_slurp(diag, &kind_mem_profile, datap, lenp, how, &op, err);
 
 	if (r < 0)
 		return r;
 	old.pid = m.pid = pid;
-	r = dv_diag_op_put(op, true, dv_MemProfileRequest_fields, &m, err);
+	r = dv_op_put(op, true, dv_MemProfileRequest_fields, &m, err);
 	if (r == 0)
-		r = dv_diag_op_put(op, false,
-				   dv_diag_MemoryProfileTraceRequest_fields,
-				   &old, err);
-	return dv_diag_op_go(op, r, err);
+		r = dv_op_put(op, false,
+			      dv_diag_MemoryProfileTraceRequest_fields, &old,
+			      err);
+	return dv_op_go(op, r, err);
 }

@@ -28,7 +28,7 @@ struct dv_diag_stream *dv_diag_stream_free(struct dv_diag_stream *s)
 	if (s->call)
 		dv_rpc_cancel(s->call);
 	if (s->waits)
-		dv_diag_op_drop(s->waits);
+		dv_op_drop(s->waits);
 	dv_kmsg_iter_free(s->it);
 	dv_close(s->fd);
 	dv_close(s->errfd);
@@ -71,7 +71,7 @@ int64_t dv_diag_stream_read(struct dv_diag_stream *s, void *buf, size_t len,
 
 static void tell(struct dv_diag_stream *s, int r, const struct dv_err *err)
 {
-	struct dv_diag_op *op = s->waits;
+	struct dv_op *op = s->waits;
 
 	s->told = true;
 	s->r = r;
@@ -80,7 +80,7 @@ static void tell(struct dv_diag_stream *s, int r, const struct dv_err *err)
 	s->waits = NULL;
 	if (op) {
 		op->own = NULL;
-		dv_diag_op_end(op, r, &s->err);
+		dv_op_end(op, r, &s->err);
 	}
 }
 
@@ -93,7 +93,7 @@ static void on_told(struct dv_rpc_call *call DV_UNUSED,
 	tell(s, reply->r, reply->err);
 }
 
-static int begin_end(struct dv_diag_op *op, struct dv_err *err)
+static int begin_end(struct dv_op *op, struct dv_err *err)
 {
 	struct dv_diag_stream *s = op->own;
 
@@ -107,7 +107,7 @@ static int begin_end(struct dv_diag_op *op, struct dv_err *err)
 	return s->r < 0 ? s->r : DV_EOF;
 }
 
-static void deinit_end(struct dv_diag_op *op)
+static void deinit_end(struct dv_op *op)
 {
 	struct dv_diag_stream *s = op->own;
 
@@ -120,36 +120,35 @@ static const struct dv_diag_kind kind_end = { .what = "",
 					      .begin = begin_end,
 					      .deinit = deinit_end };
 
-int dv_diag_stream_end(struct dv_diag_stream *s, const struct dv_diag_how *how,
+int dv_diag_stream_end(struct dv_diag_stream *s, const struct dv_how *how,
 		       struct dv_err *err)
 {
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r;
 
 	if (s->waits)
 		return dv_err_sys(err, EBUSY, "the end of a stream");
-	r = dv_diag_op_new(s->diag, &kind_end, how, &op, err);
+	r = dv_op_new(s->diag, &kind_end, how, &op, err);
 	if (r < 0)
 		return r;
 	op->own = s;
-	return dv_diag_op_go(op, 0, err);
+	return dv_op_go(op, 0, err);
 }
 
 /* ---- opening ------------------------------------------------------------- */
 
 int dv_diag_stream_op(struct dv_diag *diag, const struct dv_diag_kind *kind,
-		      const struct dv_diag_how *how,
-		      struct dv_diag_stream **streamp, struct dv_diag_op **opp,
-		      struct dv_err *err)
+		      const struct dv_how *how, struct dv_diag_stream **streamp,
+		      struct dv_op **opp, struct dv_err *err)
 {
 	struct dv_diag_stream *s;
-	int r = dv_diag_op_new(diag, kind, how, opp, err);
+	int r = dv_op_new(diag, kind, how, opp, err);
 
 	if (r < 0)
 		return r;
 	s = calloc(1, sizeof(*s));
 	if (!s) {
-		dv_diag_op_drop(*opp);
+		dv_op_drop(*opp);
 		return dv_err_sys(err, ENOMEM, "%s", kind->what);
 	}
 	s->diag = diag;
@@ -159,13 +158,13 @@ int dv_diag_stream_op(struct dv_diag *diag, const struct dv_diag_kind *kind,
 	return 0;
 }
 
-static void deinit_stream(struct dv_diag_op *op)
+static void deinit_stream(struct dv_op *op)
 {
 	dv_diag_stream_free(op->own);
 }
 
 /* It is the caller's now. */
-static void hand_over(struct dv_diag_op *op)
+static void hand_over(struct dv_op *op)
 {
 	struct dv_diag_stream **streamp = op->out[0];
 
@@ -173,7 +172,7 @@ static void hand_over(struct dv_diag_op *op)
 	op->own = NULL;
 }
 
-static int reply_begun(struct dv_diag_op *op,
+static int reply_begun(struct dv_op *op,
 		       const struct dv_rpc_reply *reply DV_UNUSED,
 		       struct dv_err *err DV_UNUSED)
 {
@@ -185,7 +184,7 @@ static int reply_begun(struct dv_diag_op *op,
 }
 
 /* davit.v1 answers at the end; the others' answer is the beginning. */
-static int call_stream(struct dv_diag_op *op, struct dv_err *err)
+static int call_stream(struct dv_op *op, struct dv_err *err)
 {
 	const struct dv_buf *rq = &op->request[1];
 	struct dv_diag_stream *s = op->own;
@@ -193,7 +192,7 @@ static int call_stream(struct dv_diag_op *op, struct dv_err *err)
 
 	s->fd = dv_diag_conn_take(op, 0);
 	if (!op->v1)
-		return dv_diag_op_call(op, NULL, err);
+		return dv_op_call(op, NULL, err);
 	r = dv_rpc_call(op->diag->rpc, &s->call, DV_DIAG_V1, op->kind->v1,
 			rq->data, rq->len, NULL, on_told, s, err);
 	if (r == 0)
@@ -204,7 +203,7 @@ static int call_stream(struct dv_diag_op *op, struct dv_err *err)
 /* ---- files -----------------------------------------------------------------
  */
 
-static int check_file(struct dv_diag_op *op, struct dv_err *err)
+static int check_file(struct dv_op *op, struct dv_err *err)
 {
 	if (op->v1 || !op->arg)
 		return 0;
@@ -228,13 +227,13 @@ static const struct dv_diag_kind kind_file = {
 
 int dv_diag_read_file(struct dv_diag *diag, const char *path,
 		      const struct dv_diag_file_opts *opts,
-		      struct dv_diag_stream **streamp,
-		      const struct dv_diag_how *how, struct dv_err *err)
+		      struct dv_diag_stream **streamp, const struct dv_how *how,
+		      struct dv_err *err)
 {
 	struct dv_diag_file_opts o = { .size = sizeof(o) };
 	dv_diag_FileRequest old = dv_diag_FileRequest_init_zero;
 	dv_ReadFileRequest m = dv_ReadFileRequest_init_zero;
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	if (r < 0)
@@ -247,11 +246,10 @@ int dv_diag_read_file(struct dv_diag *diag, const char *path,
 	m.offset = o.offset;
 	m.length = o.length;
 	op->arg = o.offset || o.length;
-	r = dv_diag_op_put(op, true, dv_ReadFileRequest_fields, &m, err);
+	r = dv_op_put(op, true, dv_ReadFileRequest_fields, &m, err);
 	if (r == 0)
-		r = dv_diag_op_put(op, false, dv_diag_FileRequest_fields, &old,
-				   err);
-	return dv_diag_op_go(op, r, err);
+		r = dv_op_put(op, false, dv_diag_FileRequest_fields, &old, err);
+	return dv_op_go(op, r, err);
 }
 
 /* ---- cores ------------------------------------------------------------------
@@ -289,7 +287,7 @@ static void on_dump_exit(struct dv_rpc_call *call DV_UNUSED,
 }
 
 /* The program says on stderr what goes wrong. */
-static int conns_core(struct dv_diag_op *op, struct dv_err *err)
+static int conns_core(struct dv_op *op, struct dv_err *err)
 {
 	dv_diag_ExecRequest old = dv_diag_ExecRequest_init_zero;
 	struct dv_diag_stream *s = op->own;
@@ -298,11 +296,11 @@ static int conns_core(struct dv_diag_op *op, struct dv_err *err)
 		return 0;
 	old.stderr = op->conns[1].id;
 	s->errfd = dv_diag_conn_take(op, 1);
-	return dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &old, err);
+	return dv_op_put(op, false, dv_diag_ExecRequest_fields, &old, err);
 }
 
 /* It runs: wait for it from now on. */
-static int reply_core(struct dv_diag_op *op, const struct dv_rpc_reply *reply,
+static int reply_core(struct dv_op *op, const struct dv_rpc_reply *reply,
 		      struct dv_err *err)
 {
 	struct dv_diag_stream *s = op->own;
@@ -337,13 +335,13 @@ static const struct dv_diag_kind kind_core = {
 };
 
 int dv_diag_core(struct dv_diag *diag, int32_t pid,
-		 struct dv_diag_stream **streamp, const struct dv_diag_how *how,
+		 struct dv_diag_stream **streamp, const struct dv_how *how,
 		 struct dv_err *err)
 {
 	dv_diag_ExecRequest old = dv_diag_ExecRequest_init_zero;
 	dv_CoreRequest m = dv_CoreRequest_init_zero;
 	char number[16], *args[] = { number };
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = dv_diag_stream_op(diag, &kind_core, how, streamp, &op, err);
 
 	if (r < 0)
@@ -355,11 +353,10 @@ int dv_diag_core(struct dv_diag *diag, int32_t pid,
 	old.args = args;
 	old.args_count = 1;
 	old.raw_socket_io = true;
-	r = dv_diag_op_put(op, true, dv_CoreRequest_fields, &m, err);
+	r = dv_op_put(op, true, dv_CoreRequest_fields, &m, err);
 	if (r == 0)
-		r = dv_diag_op_put(op, false, dv_diag_ExecRequest_fields, &old,
-				   err);
-	return dv_diag_op_go(op, r, err);
+		r = dv_op_put(op, false, dv_diag_ExecRequest_fields, &old, err);
+	return dv_op_go(op, r, err);
 }
 
 /* ---- kernel log: its records are in diag_kmsg.c -------------------------- */
@@ -375,7 +372,7 @@ static const struct dv_diag_kind kind_kmsg = {
 	.deinit = deinit_stream,
 };
 
-static int fill_kmsg(struct dv_diag_op *op, const struct dv_diag_kmsg_opts *o,
+static int fill_kmsg(struct dv_op *op, const struct dv_diag_kmsg_opts *o,
 		     struct dv_err *err)
 {
 	dv_diag_KmsgRequest old = dv_diag_KmsgRequest_init_zero;
@@ -390,22 +387,22 @@ static int fill_kmsg(struct dv_diag_op *op, const struct dv_diag_kmsg_opts *o,
 	m.follow = old.follow = o->follow;
 	m.has_after = o->has_after;
 	m.after = o->after;
-	r = dv_diag_op_put(op, true, dv_KmsgRequest_fields, &m, err);
+	r = dv_op_put(op, true, dv_KmsgRequest_fields, &m, err);
 	return r < 0 ? r
-		     : dv_diag_op_put(op, false, dv_diag_KmsgRequest_fields,
-				      &old, err);
+		     : dv_op_put(op, false, dv_diag_KmsgRequest_fields, &old,
+				 err);
 }
 
 int dv_diag_kmsg(struct dv_diag *diag, const struct dv_diag_kmsg_opts *opts,
-		 struct dv_diag_stream **streamp, const struct dv_diag_how *how,
+		 struct dv_diag_stream **streamp, const struct dv_how *how,
 		 struct dv_err *err)
 {
 	struct dv_diag_kmsg_opts o = { .size = sizeof(o) };
-	struct dv_diag_op *op;
+	struct dv_op *op;
 	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	if (r < 0)
 		return r;
 	r = dv_diag_stream_op(diag, &kind_kmsg, how, streamp, &op, err);
-	return r < 0 ? r : dv_diag_op_go(op, fill_kmsg(op, &o, err), err);
+	return r < 0 ? r : dv_op_go(op, fill_kmsg(op, &o, err), err);
 }

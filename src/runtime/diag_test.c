@@ -280,9 +280,9 @@ static void end(void)
 	rmdir(g.dir);
 }
 
-static const struct dv_diag_how *soon(void)
+static const struct dv_how *soon(void)
 {
-	static struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	static struct dv_how how = DV_HOW_INIT;
 
 	how.timeout_ms = 10000;
 	return &how;
@@ -497,7 +497,7 @@ TEST(processes_by_name)
 
 TEST(a_silent_server_ends_the_operation_at_its_deadline)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 	struct dv_err err = DV_ERR_INIT;
 
 	begin();
@@ -514,7 +514,7 @@ static void count_done(void *arg, int r, const struct dv_err *err DV_UNUSED)
 
 TEST(many_operations_at_a_time_on_a_loop)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
+	struct dv_how how = DV_HOW_INIT;
 	struct dv_diag_list lists[20];
 	int done = 0;
 
@@ -554,8 +554,8 @@ TEST(blocking_inside_a_callback_is_refused)
 
 TEST(a_cancelled_operation_and_one_that_is_left_are_forgotten)
 {
-	struct dv_diag_how how = DV_DIAG_HOW_INIT;
-	struct dv_diag_op *op;
+	struct dv_how how = DV_HOW_INIT;
+	struct dv_op *op;
 	struct dv_diag_list list;
 	int done = 0;
 
@@ -564,7 +564,7 @@ TEST(a_cancelled_operation_and_one_that_is_left_are_forgotten)
 	how.arg = &done;
 	how.opp = &op;
 	CHECK_EQ(dv_diag_list(g.diag, &list, &how, NULL), 0);
-	dv_diag_cancel(op);
+	dv_op_cancel(op);
 	CHECK_EQ(dv_diag_pause(g.diag, &how, NULL), 0);
 	CHECK_EQ(dv_diag_ping(g.diag, soon(), NULL), 0);
 	end();
