@@ -35,16 +35,28 @@ static void try_open(struct try *t)
 	CHECK_EQ(dv_loop_new(&t->loop), 0);
 }
 
-static int try_start(struct try *t, pid_t pid)
+/* @to (consumed) is where the core goes. */
+static int try_start_to(struct try *t, pid_t pid, int to)
 {
 	struct dv_err err = DV_ERR_INIT;
+
+	t->n_done = 0;
+	return dv_core_start(t->loop, &t->job, pid, to, NULL, on_done, &err);
+}
+
+/* A socketpair: we have one end, the other one is returned. */
+static int try_pair(struct try *t)
+{
 	int out[2];
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out), 0);
 	t->out = out[0];
-	t->n_done = 0;
-	return dv_core_start(t->loop, &t->job, pid, out[1], NULL, on_done,
-			     &err);
+	return out[1];
+}
+
+static int try_start(struct try *t, pid_t pid)
+{
+	return try_start_to(t, pid, try_pair(t));
 }
 
 static void try_wait(struct try *t)
@@ -126,9 +138,12 @@ TEST(job_dumps_the_process_that_started_it)
 	struct try t;
 
 	try_open(&t);
-	CHECK_EQ(try_start(&t, getpid()), 0);
+	/* Before the dump, which may stop us at once: then there must be
+	 * somebody who reads. */
+	int to = try_pair(&t);
 	pid_t reader = reader_start(t.out, fileno(file));
 
+	CHECK_EQ(try_start_to(&t, getpid(), to), 0);
 	try_wait(&t);
 	CHECK_EQ(t.r, 0);
 	reader_end(reader, file, &c);
