@@ -129,6 +129,13 @@ struct dv_diag_exec {
 	int timeout_ms; /* the server ends it then; 0: never */
 	bool keep;      /* output is kept for dv_diag_attach() */
 	bool relayed;   /* data connections, also where pipes can be given */
+	/* The caller's own descriptors (borrowed) for the streams of `own`, of
+	 * DV_DIAG_STD*: nothing is relayed. Unix sockets to a davit only. */
+	uint32_t own;
+	int fd[3];
+	/* With tty: its master is stream 0 of the process, and nobody else's.
+	 */
+	bool take_terminal;
 };
 
 /* clang-format off */

@@ -159,6 +159,7 @@ enum dv_state {
 	DV_STATE_PAUSED,
 	DV_STATE_STOPPING,
 	DV_STATE_EXITED,
+	DV_STATE_DEAD, /* its keeper is gone; observed, never entered */
 	DV_STATE_N
 };
 

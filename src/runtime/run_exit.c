@@ -28,6 +28,7 @@ static const uint8_t next_states[] = {
 			    DV_BIT(DV_STATE_STOPPING) | DV_BIT(DV_STATE_EXITED),
 	[DV_STATE_STOPPING] = DV_BIT(DV_STATE_EXITED),
 	[DV_STATE_EXITED] = 0,
+	[DV_STATE_DEAD] = 0,
 };
 static_assert(sizeof(next_states) == DV_STATE_N, "one row per state");
 
