@@ -19,6 +19,7 @@
 #include "rpc/server.h"
 #include "services/guest.h"
 #include "services/procs.h"
+#include "services/reexec.h"
 
 struct dv_capture;
 struct dv_flow;
@@ -68,6 +69,7 @@ struct dv_agent {
 	/* A restart that was asked for. */
 	struct dv_call *restart;
 	struct dv_timer restart_timer;
+	struct dv_trial restart_trial;
 	uint64_t restart_until_ns;
 	unsigned int restart_calls; /* that were obeyed by the one before us */
 };
@@ -133,5 +135,7 @@ int dv_restart_document(struct dv_agent *a, struct dv_buf *out,
 int dv_restart_restore(struct dv_agent *a, int fd, struct dv_err *err);
 /* Execute the program anew, soon; @call is answered by it, or here. */
 void dv_restart_begin(struct dv_agent *a, struct dv_call *call);
+/* Forget one that is under way; its call was told or is gone. */
+void dv_restart_stop(struct dv_agent *a);
 /* `--check FD`: can this program read that state? 0 or -errno. */
 int dv_restart_check(int fd, struct dv_err *err);

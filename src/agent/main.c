@@ -261,8 +261,8 @@ static void agent_close(struct dv_agent *a)
 		unlink(a->opts->listen);
 	dv_flow_end_all(a, &why);
 	a->capture = dv_capture_free(a->capture);
-	dv_timer_stop(&a->restart_timer);
 	a->server = dv_server_free(a->server);
+	dv_restart_stop(a);
 	a->inspect = dv_inspect_svc_free(a->inspect);
 	a->sandbox = dv_sandbox_svc_free(a->sandbox);
 	a->procs = dv_procs_free(a->procs);
@@ -314,14 +314,11 @@ static int run(struct dv_agent *a)
 static int remember(struct dv_agent *a, int argc, char **argv, char *exe,
 		    size_t size)
 {
-	ssize_t n = readlink("/proc/self/exe", exe, size - 1);
 	int skip = a->opts->resume >= 0 ? 3 : 1;
+	int r = dv_reexec_self(exe, size);
 
-	if (n < 0)
-		return -errno;
-	exe[n] = '\0';
-	if (strlen(exe) > 10 && strcmp(exe + n - 10, " (deleted)") == 0)
-		exe[n - 10] = '\0';
+	if (r < 0)
+		return r;
 	a->exe = exe;
 	a->argv = argv;
 	a->options = argv + skip;
@@ -360,6 +357,7 @@ int main(int argc, char **argv)
 		.log = { DV_LOG_WARN, log_line },
 		.guest = { &dv_agent_guest_ops, &a },
 		.cg = DV_CGROUP_INIT,
+		.restart_trial = DV_TRIAL_INIT,
 		.started_ns = dv_now_ns(),
 	};
 	const char *slash = strrchr(argv[0], '/');

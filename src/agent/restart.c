@@ -2,14 +2,13 @@
 /*
  * DOC: a restart
  *
- * The agent executes its own program file, which may be a newer one. The pid
- * stays, so children stay children; descriptors stay, because they lose their
- * close-on-exec flag for that moment. All else is in one document, in a memfd:
+ * The agent executes its own program file, which may be a newer one: see
+ * services/reexec.h.
  *
- *	check	  when no process is being started: the new program reads the
- *		  document in a child; if it cannot, nothing has happened
- *	part	  streams that only we could go on with (kernel log, files,
- *		  captures) end, and their clients are told
+ *	trial	  the new program reads the document in a child
+ *	part	  when no process is being started: streams that only we could
+ *		  go on with (kernel log, files, captures) end, and their
+ *		  clients are told
  *	save	  the document anew, with what they were told
  *	execute	  no way back is needed: a failed execve() changes nothing
  *	restore	  what cannot be taken over is logged and closed
@@ -18,15 +17,9 @@
  * dispatched again, the new program answers it instead of obeying.
  */
 #include <errno.h>
-#include <linux/close_range.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/capture.h"
@@ -34,127 +27,45 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
-#include "engine/sys.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
-enum { CHECK_MS = 5000, RETRY_MS = 5, STARTS_MS = 2000 };
-
-/* The descriptors that outlive the exec. */
-struct keep {
-	int *fds; /* owned */
-	size_t n;
-	bool failed;
-};
-
-static void keep_fd(void *arg, int fd)
-{
-	struct keep *k = arg;
-	int *grown = reallocarray(k->fds, k->n + 1, sizeof(*grown));
-
-	if (!grown) {
-		k->failed = true;
-		return;
-	}
-	k->fds = grown;
-	k->fds[k->n++] = fd;
-}
-
-/* A memfd with the document (owned), or -errno. */
-static int write_document(const dv_AgentState *st, struct dv_err *err)
-{
-	dv_autobuf doc = DV_BUF_INIT(DV_STATE_MAX);
-	int r = dv_state_encode(st, &doc, err);
-	dv_autofd int fd = -1;
-
-	if (r < 0)
-		return r;
-	fd = memfd_create("davit-agent-state", MFD_CLOEXEC);
-	if (fd < 0)
-		return dv_err_sys(err, errno, "create the saved state");
-	r = dv_write_full(fd, doc.data, doc.len);
-	if (r < 0)
-		return dv_err_sys(err, -r, "write the saved state");
-	return dv_take_fd(&fd);
-}
+enum { RETRY_MS = 5, STARTS_MS = 2000 };
 
 int dv_restart_document(struct dv_agent *a, struct dv_buf *out,
 			struct dv_err *err)
 {
 	dv_AgentState st = dv_AgentState_init_zero;
-	struct keep keep = { NULL, 0, false };
-	int r = dv_state_save(a, &st, keep_fd, &keep, err);
+	struct dv_reexec_fds keep = { NULL, 0, false };
+	int r = dv_state_save(a, &st, dv_reexec_keep, &keep, err);
 
 	if (r == 0)
-		r = dv_state_encode(&st, out, err);
+		r = dv_reexec_encode(dv_AgentState_fields, &st, out, err);
 	dv_state_free(&st);
-	free(keep.fds);
+	dv_reexec_forget(&keep);
 	return r;
 }
 
-/* 1 when it has ended, 0 when it takes too long, or -errno: we cannot tell. */
-static int wait_for(pid_t pid)
+/* The document as it is now, and the descriptors in it. An fd (owned). */
+static int document(struct dv_agent *a, struct dv_reexec_fds *keep,
+		    struct dv_err *err)
 {
-	dv_autofd int pidfd = dv_sys_pidfd_open(pid);
-	struct pollfd p = { pidfd, POLLIN, 0 };
-	int r;
+	dv_AgentState st = dv_AgentState_init_zero;
+	int r = dv_state_save(a, &st, dv_reexec_keep, keep, err);
 
-	if (pidfd < 0)
-		return pidfd;
-	while ((r = poll(&p, 1, CHECK_MS)) < 0 && errno == EINTR)
-		;
-	return r < 0 ? -errno : r;
-}
-
-/* Wait for the checking child: 0 when it says yes. */
-static int judge(pid_t pid, struct dv_err *err)
-{
-	siginfo_t info = { 0 };
-	int r = wait_for(pid);
-
-	if (r <= 0)
-		kill(pid, SIGKILL);
-	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
-		;
-	if (r < 0)
-		return dv_err_sys(err, -r,
-				  "watch the process that checks our state");
-	if (r > 0 && info.si_code == CLD_EXITED && info.si_status == 0)
-		return 0;
-	dv_err_hint(err, "the agent goes on as it is; %s",
-		    r ? "is its program file a newer or older davit?"
-		      : "its program file did not answer in 5 s");
-	return dv_err_set(err, EPROTO, DV_PRECONDITION,
-			  "the program file does not accept our state");
-}
-
-/* Does the program that we shall become understand the document? */
-static int check(const char *exe, int fd, struct dv_err *err)
-{
-	char name[] = "davit-agent", option[] = "--check", number[16];
-	char *argv[] = { name, option, number, NULL };
-	posix_spawn_file_actions_t acts;
-	pid_t pid;
-	int r;
-
-	dv_fmt(number, sizeof(number), "%d", fd);
-	posix_spawn_file_actions_init(&acts);
-	/* The same number on both sides: it loses close-on-exec there. */
-	posix_spawn_file_actions_adddup2(&acts, fd, fd);
-	r = posix_spawn(&pid, exe, &acts, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&acts);
-	if (r != 0)
-		return dv_err_sys(err, r, "execute %s", exe);
-	return judge(pid, err);
+	if (r == 0)
+		r = dv_reexec_write(dv_AgentState_fields, &st, err);
+	dv_state_free(&st);
+	return r;
 }
 
 /* Returns only when it failed; then everything is as before. */
-static int execute(struct dv_agent *a, const struct keep *keep, int fd,
+static int execute(struct dv_agent *a, const struct dv_reexec_fds *keep, int fd,
 		   struct dv_err *err)
 {
 	dv_autofree char **argv = calloc(a->n_options + 4, sizeof(*argv));
 	char number[16];
-	int r = -ENOMEM;
+	int r;
 
 	if (!argv)
 		return dv_err_sys(err, ENOMEM, "execute %s", a->exe);
@@ -163,15 +74,10 @@ static int execute(struct dv_agent *a, const struct keep *keep, int fd,
 	argv[1] = (char[]){ "--resume" };
 	argv[2] = number;
 	memcpy(argv + 3, a->options, a->n_options * sizeof(*argv));
-	for (size_t i = 0; i < keep->n; i++)
-		dv_fd_cloexec(keep->fds[i], false);
-	dv_fd_cloexec(fd, false);
 	setrlimit(RLIMIT_NOFILE, &a->nofile); /* as it was found */
-	execve(a->exe, argv, environ);
-	r = -errno;
+	r = dv_reexec(a->exe, argv, keep, fd, err);
 	dv_agent_raise_nofile(a);
-	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-	return dv_err_sys(err, -r, "execute %s", a->exe);
+	return r;
 }
 
 /* Streams that the new program could not go on with. */
@@ -184,42 +90,70 @@ static void end_flows(struct dv_agent *a)
 	a->capture = dv_capture_free(a->capture);
 }
 
-/* The document as it is now, and the descriptors in it. An fd (owned). */
-static int document(struct dv_agent *a, struct keep *keep, struct dv_err *err)
-{
-	dv_AgentState st = dv_AgentState_init_zero;
-	int r = dv_state_save(a, &st, keep_fd, keep, err);
-
-	if (r == 0 && keep->failed)
-		r = dv_err_sys(err, ENOMEM, "save the state");
-	if (r == 0)
-		r = write_document(&st, err);
-	dv_state_free(&st);
-	return r;
-}
-
 static int restart(struct dv_agent *a, struct dv_err *err)
 {
-	struct keep keep = { NULL, 0, false };
-	dv_autofd int trial = -1, fd = -1;
+	struct dv_reexec_fds keep = { NULL, 0, false };
+	dv_autofd int fd = -1;
 	int r;
 
-	if (dv_procs_starting(a->procs) > 0)
-		return -EBUSY;
-	r = trial = document(a, &keep, err);
-	if (r >= 0)
-		r = check(a->exe, trial, err);
-	free(dv_take_ptr(&keep.fds));
-	keep.n = 0;
-	if (r < 0)
-		return r; /* nobody was told anything */
 	end_flows(a);
 	dv_server_part(a->server);
 	r = fd = document(a, &keep, err);
 	if (r >= 0)
 		r = execute(a, &keep, fd, err);
-	free(keep.fds);
+	dv_reexec_forget(&keep);
 	return r;
+}
+
+static void failed(struct dv_agent *a, int r, struct dv_err *err)
+{
+	struct dv_call *call = a->restart;
+
+	dv_err_wrap(err, r, "restart");
+	dv_log(&a->log, DV_LOG_ERROR, "%s", err->msg);
+	a->restart = NULL;
+	dv_call_fail_err(call, err);
+}
+
+static void on_restart(struct dv_timer *timer);
+
+static void on_tried(struct dv_trial *trial, int r, const struct dv_err *why)
+{
+	struct dv_agent *a =
+		dv_container_of(trial, struct dv_agent, restart_trial);
+	struct dv_err err = DV_ERR_INIT;
+
+	if (why)
+		err = *why;
+	/* What began meanwhile is in no document: try once more. */
+	if (r == 0 && dv_procs_starting(a->procs) > 0) {
+		dv_timer_set(a->loop, &a->restart_timer, 0, on_restart);
+		return;
+	}
+	if (r == 0)
+		r = restart(a, &err);
+	failed(a, r, &err);
+}
+
+/* Nobody was told anything yet: the new program has to read our document. */
+static int attempt(struct dv_agent *a, struct dv_err *err)
+{
+	struct dv_reexec_fds keep = { NULL, 0, false };
+	char name[] = "davit-agent", option[] = "--check", number[16];
+	char *argv[] = { name, option, number, NULL };
+	dv_autofd int fd = -1;
+	int r;
+
+	if (dv_procs_starting(a->procs) > 0)
+		return dv_err_set(err, EBUSY, DV_UNAVAILABLE,
+				  "processes are being started");
+	r = fd = document(a, &keep, err);
+	dv_reexec_forget(&keep);
+	if (r < 0)
+		return r;
+	dv_fmt(number, sizeof(number), "%d", fd);
+	return dv_trial_start(&a->restart_trial, a->loop, a->exe, argv, fd,
+			      on_tried, err);
 }
 
 static void on_restart(struct dv_timer *timer)
@@ -227,32 +161,28 @@ static void on_restart(struct dv_timer *timer)
 	struct dv_agent *a =
 		dv_container_of(timer, struct dv_agent, restart_timer);
 	struct dv_err err = DV_ERR_INIT;
-	struct dv_call *call = a->restart;
 	uint64_t now = dv_now_ns();
-	int r = restart(a, &err);
+	int r = attempt(a, &err);
 
 	/* A process that is being started is in no document; its end, one way
 	 * or the other, takes milliseconds. */
-	if (r == -EBUSY && now < a->restart_until_ns) {
+	if (r == -EBUSY && now < a->restart_until_ns)
 		dv_timer_set(a->loop, timer, now + RETRY_MS * NS_PER_MS,
 			     on_restart);
-		return;
-	}
-	if (r == -EBUSY)
-		dv_err_set(&err, EBUSY, DV_UNAVAILABLE,
-			   "processes are being started");
-	dv_err_wrap(&err, r, "restart");
-	dv_log(&a->log, DV_LOG_ERROR, "%s", err.msg);
+	else if (r < 0)
+		failed(a, r, &err);
+}
+
+void dv_restart_stop(struct dv_agent *a)
+{
+	dv_timer_stop(&a->restart_timer);
+	dv_trial_stop(&a->restart_trial);
 	a->restart = NULL;
-	dv_call_fail_err(call, &err);
 }
 
 static void restart_cancelled(struct dv_call *call)
 {
-	struct dv_agent *a = call->data;
-
-	dv_timer_stop(&a->restart_timer);
-	a->restart = NULL;
+	dv_restart_stop(call->data);
 }
 
 void dv_restart_begin(struct dv_agent *a, struct dv_call *call)
@@ -279,27 +209,10 @@ void dv_restart_begin(struct dv_agent *a, struct dv_call *call)
 
 /* ---- in the new program --------------------------------------------- */
 
-static int load(int fd, dv_AgentState *st, struct dv_err *err)
-{
-	off_t size = lseek(fd, 0, SEEK_END);
-	void *doc;
-	int r;
-
-	if (size <= 0 || (uint64_t)size > DV_STATE_MAX)
-		return dv_err_set(err, EPROTO, DV_DATA_LOSS,
-				  "the saved state is empty or too large");
-	doc = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (doc == MAP_FAILED)
-		return dv_err_sys(err, errno, "read the saved state");
-	r = dv_state_decode(doc, (size_t)size, st, err);
-	munmap(doc, (size_t)size);
-	return r;
-}
-
 int dv_restart_check(int fd, struct dv_err *err)
 {
 	dv_AgentState st = dv_AgentState_init_zero;
-	int r = load(fd, &st, err);
+	int r = dv_state_load(fd, &st, err);
 
 	dv_state_free(&st);
 	return r;
@@ -308,9 +221,9 @@ int dv_restart_check(int fd, struct dv_err *err)
 int dv_restart_restore(struct dv_agent *a, int fd, struct dv_err *err)
 {
 	dv_AgentState st = dv_AgentState_init_zero;
-	int r = load(fd, &st, err);
+	int r = dv_state_load(fd, &st, err);
 
-	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	dv_reexec_arrived();
 	if (r == 0)
 		r = dv_state_restore(a, &st, err);
 	dv_state_free(&st);

@@ -8,11 +8,7 @@
 #include "agent/agent.h"
 #include "wire/agent.pb.h"
 
-enum {
-	DV_STATE_VERSION = 1,
-	/* All rings of all processes full, and far from a machine's memory. */
-	DV_STATE_MAX = 1 << 30,
-};
+enum { DV_STATE_VERSION = 2 };
 
 /*
  * Everything that outlives this program; nothing moves until the loop runs
@@ -31,8 +27,5 @@ int dv_state_restore(struct dv_agent *a, const dv_AgentState *st,
 /* Frees the memory, closes nothing. Idempotent. */
 void dv_state_free(dv_AgentState *st);
 
-int dv_state_encode(const dv_AgentState *st, struct dv_buf *out,
-		    struct dv_err *err);
-/* -EPROTO for what is no state of this version. */
-int dv_state_decode(const void *doc, size_t len, dv_AgentState *st,
-		    struct dv_err *err);
+/* From a document (borrowed). -EPROTO for what is no state of this version. */
+int dv_state_load(int fd, dv_AgentState *st, struct dv_err *err);
