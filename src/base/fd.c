@@ -325,6 +325,17 @@ int dv_fd_lock(int fd)
 	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
 }
 
+int dv_fd_lock_wait(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int r;
+
+	do
+		r = fcntl(fd, F_OFD_SETLKW, &lock);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
 int dv_fd_locked(int fd)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
