@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/def.h"
 #include "base/fd.h"
 #include "mesh_peer.h"
 #include "stats.h"
@@ -59,11 +60,10 @@ static void on_end(struct dv_port *port, const struct dv_port_end *end)
 	s->gone = true;
 }
 
-/* Who sends messages of 1 MiB wants more than one of them on the way. */
-static void side_open(struct side *s)
+static void side_open(struct side *s, uint32_t window)
 {
 	struct dv_mesh_opts opts = { .size = sizeof(opts),
-				     .port_window = 4 << 20 };
+				     .port_window = window };
 
 	die(dv_loop_new(&s->loop), "loop");
 	die(dv_mesh_new(&s->mesh, s->loop, &opts, NULL), "mesh");
@@ -97,13 +97,13 @@ static void server_message(struct dv_port *port, struct dv_msg *msg)
 	s->order.op = 0;
 }
 
-void bench_davit_serve(int fd)
+void bench_davit_serve(int fd, uint32_t window)
 {
 	static const struct dv_port_ops ops = { server_message, on_end, NULL };
 	struct side s = { .fd = -1 };
 	int invitation;
 
-	side_open(&s);
+	side_open(&s, window);
 	invitation = dv_recv_fd(fd);
 	die(invitation, "invitation");
 	dv_close(fd);
@@ -142,7 +142,7 @@ static void client_writable(struct dv_port *port)
 	s->full = false;
 }
 
-void *bench_davit_open(int fd)
+void *bench_davit_open(int fd, uint32_t window)
 {
 	static const struct dv_port_ops ops = { client_message, on_end,
 						client_writable };
@@ -151,7 +151,7 @@ void *bench_davit_open(int fd)
 
 	if (!s)
 		bench_die("memory");
-	side_open(s);
+	side_open(s, window);
 	s->fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	die(dv_mesh_invite(s->mesh, &invitation, &s->port, NULL), "invite");
 	die(dv_send_fd(fd, invitation), "invitation");
@@ -225,7 +225,7 @@ static void local_writable(struct dv_port *port)
 	*(bool *)dv_port_user(port) = false;
 }
 
-void bench_davit_local(void *way, size_t n)
+void bench_davit_local(void *way, size_t n, size_t burst)
 {
 	static const struct dv_port_ops in = { local_message, on_end, NULL };
 	static const struct dv_port_ops out = { local_message, on_end,
@@ -239,12 +239,14 @@ void bench_davit_local(void *way, size_t n)
 	dv_port_start(pair[0], &out, &full);
 	dv_port_start(pair[1], &in, &left);
 	for (size_t sent = 0; left;) {
-		for (; sent < n && !full; sent++)
+		size_t end = dv_min(n, sent + burst);
+
+		for (; sent < end && !full; sent++)
 			full = dv_port_send_bytes(pair[0], zeros, BENCH_MSG,
 						  NULL) == DV_FULL;
-		dv_loop_dispatch(s->loop, 0);
+		while (left > n - sent)
+			dv_loop_dispatch(s->loop, 0);
 	}
-	dv_port_start(pair[1], &in, &left);
 	dv_port_close(pair[0], NULL);
 	dv_port_close(pair[1], NULL);
 }

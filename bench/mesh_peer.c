@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mesh_peer raw|davit|zmq|nng SERVER_CPU CLIENT_CPU PATH (cpu -1: any; PATH: a
- * socket that does not exist yet): two processes that send each other messages.
+ * mesh_peer raw|davit|davit@WINDOW|zmq|nng SERVER_CPU CLIENT_CPU PATH (cpu -1:
+ * any; PATH: a socket that does not exist yet; WINDOW: of davit's ports, in
+ * bytes): two processes that send each other messages.
  * The client reads lines from stdin and answers each with one number:
  *
  *	ping N		N round trips of 64 bytes: the median, in ns
@@ -9,8 +10,9 @@
  *	rate N LEN	the same: messages per second
  *	fds N K		N messages of 64 bytes and K descriptors: descriptors
  *			per second (davit only)
- *	local N		N messages between two ports of one process: ns each
- *			(davit only)
+ *	local N K	N messages of 64 bytes within the process, K of them
+ *			before they are looked at: ns each (davit: between two
+ *			ports; raw: by malloc() and a list)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -113,10 +115,59 @@ static void carry_out(const struct bench_way *way, void *w,
 		bench_die("receive");
 }
 
+/* ---- raw, within the process: the least that a queue does ---- */
+
+struct item {
+	struct item *next;
+	size_t len;
+	char data[];
+};
+
+static uint64_t n_looked_at;
+
+static void look_at(const struct item *item)
+{
+	n_looked_at += item->len;
+}
+
+/* The compiler is not to know whom it calls. */
+static void (*volatile look)(const struct item *item) = look_at;
+
+static void push(struct item ***last, const void *data, size_t len)
+{
+	struct item *item = malloc(sizeof(*item) + len);
+
+	if (!item)
+		bench_die("memory");
+	item->next = NULL;
+	item->len = len;
+	memcpy(item->data, data, len);
+	**last = item;
+	*last = &item->next;
+}
+
+static void raw_local(size_t n, size_t burst)
+{
+	struct item *first = NULL, **last = &first;
+
+	for (size_t sent = 0; sent < n;) {
+		size_t end = dv_min(n, sent + burst);
+
+		for (; sent < end; sent++)
+			push(&last, buf, BENCH_MSG);
+		for (struct item *item; (item = first); free(item)) {
+			first = item->next;
+			look(item);
+		}
+		last = &first;
+	}
+}
+
 /* ---- commands ---- */
 
 struct client {
 	const struct bench_way *way; /* NULL: davit */
+	uint32_t window;             /* davit */
 	void *w;
 	uint64_t *ns;
 };
@@ -142,11 +193,14 @@ static double ping(struct client *c, uint64_t n)
 	return (double)bench_quantile(c->ns, n, 50);
 }
 
-static double local(struct client *c, uint64_t n)
+static double local(struct client *c, uint64_t n, uint64_t burst)
 {
 	uint64_t begin = bench_now_ns();
 
-	bench_davit_local(c->w, n);
+	if (c->way)
+		raw_local(n, burst);
+	else
+		bench_davit_local(c->w, n, burst);
 	return (double)(bench_now_ns() - begin) / (double)n;
 }
 
@@ -164,8 +218,9 @@ static double command(struct client *c, const char *word, uint64_t n,
 		return (double)n * (double)k / timed(c, &sink, NULL);
 	if (strcmp(word, "fds") == 0 && !c->way)
 		return (double)n * (double)k / timed(c, &fds, NULL);
-	if (strcmp(word, "local") == 0 && !c->way)
-		return local(c, n);
+	if (strcmp(word, "local") == 0 && k > 0 &&
+	    (!c->way || c->way == &bench_way_raw))
+		return local(c, n, k);
 	fprintf(stderr, "mesh_peer: %s: not here\n", word);
 	exit(2);
 }
@@ -179,7 +234,7 @@ static void run_client(struct client *c)
 	if (!c->ns)
 		bench_die("memory");
 	while (scanf("%15s %llu %llu", word, &n, &k) == 3 && n <= N_MAX) {
-		printf("%.0f\n", command(c, word, n, k));
+		printf("%.1f\n", command(c, word, n, k));
 		fflush(stdout);
 	}
 	free(c->ns);
@@ -202,8 +257,22 @@ static void pin(const char *text)
 		bench_die("pin");
 }
 
+/* "davit", or "davit@WINDOW". */
+static bool is_davit(const char *name, uint32_t *window)
+{
+	uint64_t n = 0;
+
+	if (strncmp(name, "davit", 5) != 0)
+		return false;
+	if (name[5] &&
+	    (name[5] != '@' || dv_parse_u64(name + 6, 1, UINT32_MAX, &n) < 0))
+		return false;
+	*window = (uint32_t)n;
+	return true;
+}
+
 /* NULL: davit. Exits when there is no such way. */
-static const struct bench_way *find_way(const char *name)
+static const struct bench_way *find_way(const char *name, uint32_t *window)
 {
 	const struct bench_way *const ways[] = {
 		&bench_way_raw,
@@ -215,7 +284,7 @@ static const struct bench_way *find_way(const char *name)
 #endif
 	};
 
-	if (strcmp(name, "davit") == 0)
+	if (is_davit(name, window))
 		return NULL;
 	for (size_t i = 0; i < DV_ARRAY_LEN(ways); i++)
 		if (strcmp(name, ways[i]->name) == 0)
@@ -225,13 +294,14 @@ static const struct bench_way *find_way(const char *name)
 	exit(3);
 }
 
-static void run_server(const struct bench_way *way, int fd, const char *path)
+static void run_server(const struct client *c, int fd, const char *path)
 {
+	const struct bench_way *way = c->way;
 	void *w;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (!way) {
-		bench_davit_serve(fd);
+		bench_davit_serve(fd, c->window);
 		return;
 	}
 	w = way->open(fd, path, true);
@@ -241,7 +311,7 @@ static void run_server(const struct bench_way *way, int fd, const char *path)
 
 int main(int argc, char **argv)
 {
-	struct client c = { NULL, NULL, NULL };
+	struct client c = { NULL, 0, NULL, NULL };
 	int fds[2];
 	pid_t pid;
 
@@ -249,7 +319,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "mesh_peer WAY SERVER_CPU CLIENT_CPU PATH\n");
 		return 2;
 	}
-	c.way = find_way(argv[1]);
+	c.way = find_way(argv[1], &c.window);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		bench_die("socketpair");
 	pid = fork();
@@ -258,13 +328,13 @@ int main(int argc, char **argv)
 	if (pid == 0) {
 		dv_close(fds[1]);
 		pin(argv[2]);
-		run_server(c.way, fds[0], argv[4]);
+		run_server(&c, fds[0], argv[4]);
 		_exit(0);
 	}
 	dv_close(fds[0]);
 	pin(argv[3]);
 	c.w = c.way ? c.way->open(fds[1], argv[4], false)
-		    : bench_davit_open(fds[1]);
+		    : bench_davit_open(fds[1], c.window);
 	run_client(&c);
 	if (c.way)
 		c.way->close(c.w);

@@ -38,15 +38,17 @@ struct bench_way {
 
 extern const struct bench_way bench_way_raw, bench_way_zmq, bench_way_nng;
 
-/* davit: serve until the client goes; and carry out one order. */
-void bench_davit_serve(int fd);
-void *bench_davit_open(int fd);
+/* davit: serve until the client goes; and carry out one order. @window: of a
+ * port, 0: as always. */
+void bench_davit_serve(int fd, uint32_t window);
+void *bench_davit_open(int fd, uint32_t window);
 void bench_davit_close(void *way);
 /* The round trips' times go to @ns (n of them); NULL: not wanted. */
 void bench_davit_order(void *way, const struct bench_order *order,
 		       uint64_t *ns);
-/* Send and receive @n messages between two ports of one process. */
-void bench_davit_local(void *way, size_t n);
+/* Send and receive @n messages between two ports of one process, @burst before
+ * the loop delivers them. */
+void bench_davit_local(void *way, size_t n, size_t burst);
 
 /* Says what failed and exits with 1. */
 _Noreturn void bench_die(const char *what);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/def.h"
-#include "mesh/host_wire.h"
+#include "mesh/host_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -54,11 +54,29 @@ static void frame(const uint8_t *data, size_t size)
 	dv_msg_free(msg);
 }
 
+static void record(const uint8_t *data, size_t size)
+{
+	struct dv_msg *msg = dv_msg_new(size), *again;
+	struct dv_host_exit end, back;
+
+	dv_assert(msg);
+	if (size)
+		memcpy(dv_msg_data(msg), data, size);
+	if (dv_host_exit_parse(msg, &end) == 0) {
+		again = dv_host_exit_new(&end);
+		dv_assert(again && dv_host_exit_parse(again, &back) == 0);
+		dv_assert(back.pid == end.pid && back.by == end.by);
+		dv_msg_free(again);
+	}
+	dv_msg_free(msg);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size > SIZE_LIMIT)
 		return 0;
 	message(data, size);
 	frame(data, size);
+	record(data, size);
 	return 0;
 }

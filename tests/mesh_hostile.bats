@@ -34,6 +34,10 @@ hostile()
 	hostile forged
 }
 
+@test "a peer that says it is another node is cut" {
+	hostile impostors
+}
+
 @test "a peer that sends on and reads no answer costs little" {
 	hostile credit
 }

@@ -321,6 +321,17 @@ DV_API int dv_host_wait(struct dv_host *host, struct dv_host_waiter *waiter,
 				   const struct dv_host_exit *end));
 DV_API void dv_host_unwait(struct dv_host_waiter *waiter); /* idempotent */
 
+/*
+ * The same for another process, a host or anybody else in the mesh: give the
+ * other end of the pair of @port (consumed) to it, in a message. What comes
+ * there is one message, for dv_host_exit_parse(), and then the end. -ENOENT,
+ * -ENOMEM: the other end hears that.
+ */
+DV_API int dv_host_tell(struct dv_host *host, struct dv_port *port);
+/* *@end has all of the record; -EBADMSG: @msg (borrowed) is none. */
+DV_API int dv_host_exit_parse(const struct dv_msg *msg,
+			      struct dv_host_exit *end);
+
 /* How long each means of ending a host may take, ms; 0: it is left out. */
 struct dv_host_patience {
 	uint32_t ask_ms;  /* tell it to stop */

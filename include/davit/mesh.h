@@ -185,8 +185,8 @@ DV_API int dv_port_bridge(struct dv_port *a, struct dv_port *b,
 struct dv_mesh_opts {
 	size_t size;          /* sizeof(struct dv_mesh_opts) */
 	const char *name;     /* for inspect; borrowed for the call */
-	uint32_t max_message; /* bytes; 16 MiB */
-	uint32_t port_window; /* bytes on the way per port; 256 KiB */
+	uint32_t max_message; /* bytes, at least 4,096; 16 MiB */
+	uint32_t port_window; /* bytes on the way per port; 1.25 MiB */
 	uint32_t peer_window; /* bytes on the way per process; 64 MiB */
 	uint32_t max_ports;   /* 65,536 */
 	uint32_t max_links;   /* processes we are connected to; 1,024 */

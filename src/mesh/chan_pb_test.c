@@ -172,11 +172,15 @@ TEST(pb_field_that_was_replaced_loses_its_attachment)
 	struct parts p = { .files_count = 0 };
 	struct dv_err err = DV_ERR_INIT;
 	struct dv_msg *msg = dv_msg_new(sizeof(both));
+	struct dv_port *pair[2];
+	struct chan_try t;
 	int fd;
 
+	chan_up(&t);
+	CHECK_EQ(dv_port_pair(t.mesh, pair), 0);
 	memcpy(dv_msg_data(msg), both, sizeof(both));
 	CHECK_EQ(dv_msg_add_fd(msg, fd_att().fd), 0);
-	CHECK_EQ(dv_msg_add_fd(msg, fd_att().fd), 1);
+	CHECK_EQ(dv_msg_add_port(msg, pair[1]), 1);
 	CHECK_EQ(dv_pb_open(msg, parts_fields, &p, &err), 0);
 	CHECK_EQ(p.which_one, 4);
 	fd = dv_ref_fd(msg, &p.one.v, "v", &err);
@@ -184,6 +188,66 @@ TEST(pb_field_that_was_replaced_loses_its_attachment)
 	dv_close(fd);
 	dv_pb_release(parts_fields, &p);
 	dv_msg_free(msg);
+	chan_quiet(&t);
+	CHECK_EQ(dv_port_send_bytes(pair[0], "x", 1, NULL), -EPIPE);
+	dv_port_close(pair[0], NULL);
+	chan_down(&t);
+}
+
+/* So deep in itself; each length has three bytes. */
+static size_t nest(uint8_t *to, size_t n)
+{
+	size_t len = 4 * n;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t left = len - 4 * (i + 1);
+
+		*to++ = 0x2a;
+		*to++ = (uint8_t)(left | 0x80);
+		*to++ = (uint8_t)(left >> 7 | 0x80);
+		*to++ = (uint8_t)(left >> 14);
+	}
+	return len;
+}
+
+/* What a peer can say to make us use time or memory, each with a port that has
+ * to be closed. */
+TEST(pb_giants_are_refused_and_their_ports_closed)
+{
+	/* A length of 2^31, and of 2^63; a number of 11 bytes. */
+	static const char huge[] = "\x0a\x80\x80\x80\x80\x08";
+	static const char more[] = "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f";
+	static const char over[] = "\x12\x0c\x08\x80\x80\x80\x80\x80"
+				   "\x80\x80\x80\x80\x80\x01";
+	uint8_t deep[4 * 20000];
+	const struct {
+		const void *data;
+		size_t len;
+	} rows[] = {
+		{ huge, sizeof(huge) - 1 },
+		{ more, sizeof(more) - 1 },
+		{ over, sizeof(over) - 1 },
+		{ deep, nest(deep, 20000) },
+	};
+	struct pbs b;
+
+	pbs_up(&b);
+	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
+		struct dv_msg *msg = dv_msg_new(rows[i].len);
+		struct dv_port *pair[2];
+
+		memcpy(dv_msg_data(msg), rows[i].data, rows[i].len);
+		CHECK_EQ(dv_port_pair(b.t.mesh, pair), 0);
+		CHECK_EQ(dv_msg_add_port(msg, pair[1]), 0);
+		CHECK(dv_chan_send(b.tx, msg, NULL) >= 0);
+		chan_until(&b.t, b.got.n == (int)i + 1);
+		CHECK_EQ(b.got.r, -EBADMSG);
+		CHECK_EQ(b.got.err.code, DV_INVALID);
+		chan_quiet(&b.t);
+		CHECK_EQ(dv_port_send_bytes(pair[0], "x", 1, NULL), -EPIPE);
+		dv_port_close(pair[0], NULL);
+	}
+	pbs_down(&b);
 }
 
 static void on_asked(struct dv_chan_receiver *rx DV_UNUSED,

@@ -109,6 +109,7 @@ static void on_accept(struct dv_listener *l, int fd, struct dv_peer *peer)
 
 	g = may_come(door, peer) ? calloc(1, sizeof(*g)) : NULL;
 	if (!g) {
+		door->mesh->n_turned_away++;
 		dv_close(fd);
 		return;
 	}
@@ -120,6 +121,7 @@ static void on_accept(struct dv_listener *l, int fd, struct dv_peer *peer)
 	g->pending = true;
 	dv_list_init(&g->at);
 	if (dv_mesh_offer(door->mesh, fd, &g->watch, &g->port, NULL) < 0) {
+		door->mesh->n_turned_away++;
 		free(g);
 		return;
 	}
@@ -130,7 +132,21 @@ static void on_accept(struct dv_listener *l, int fd, struct dv_peer *peer)
 
 /* ---- the socket ---- */
 
-/* Whoever may write to the directory could put a socket of his own there. */
+static bool is_ours(const struct stat *st)
+{
+	return st->st_uid == geteuid() || st->st_uid == 0;
+}
+
+static int unsafe(const char *dir, const char *why, struct dv_err *err)
+{
+	dv_err_set(err, EPERM, DV_DENIED, "directory %s: %s", dir, why);
+	dv_err_hint(err, "use a directory that only you may write to: mkdir "
+			 "-m 700");
+	return -EPERM;
+}
+
+/* Whoever may write to the directory could put a socket of his own there, and
+ * so could whoever may lead its name elsewhere. */
 static int check_dir(const char *path, struct dv_err *err)
 {
 	const char *slash = strrchr(path, '/');
@@ -146,16 +162,13 @@ static int check_dir(const char *path, struct dv_err *err)
 		dir[0] = slash ? '/' : '.';
 		dir[1] = '\0';
 	}
+	if (lstat(dir, &st) == 0 && S_ISLNK(st.st_mode) && !is_ours(&st))
+		return unsafe(dir, "it is a link of somebody else", err);
 	if (stat(dir, &st) < 0)
 		return dv_err_sys(err, errno, "directory %s", dir);
-	if ((st.st_uid == geteuid() || st.st_uid == 0) &&
-	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
-		return 0;
-	dv_err_set(err, EPERM, DV_DENIED,
-		   "directory %s: others may write to it", dir);
-	dv_err_hint(err, "use a directory that only you may write to: mkdir "
-			 "-m 700");
-	return -EPERM;
+	if (!is_ours(&st) || st.st_mode & (S_IWGRP | S_IWOTH))
+		return unsafe(dir, "others may write to it", err);
+	return 0;
 }
 
 static int set_opts(struct dv_mesh_door *door,

@@ -5,6 +5,7 @@
 #include "mesh/mesh_try.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/path.h"
@@ -188,6 +189,125 @@ TEST(silent_guests_wait_outside_and_go)
 	house_free(&h);
 }
 
+enum { CONNECTS = 10000, OPEN = 256 };
+
+/* Far more of them than may be pending, most of which hang up again. */
+TEST(guests_by_the_thousand_cost_no_more_than_those_that_may_be_pending)
+{
+	struct dv_mesh_opts opts = { .size = sizeof(opts), .hello_ms = 50 };
+	int fd[OPEN], n_in = 0;
+	struct house h;
+	pid_t pid;
+
+	house_new(&h, &opts);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0);
+	for (int i = 0; i < OPEN; i++)
+		fd[i] = -1;
+	for (int i = 0; i < CONNECTS; i++) {
+		dv_close(fd[i % OPEN]);
+		fd[i % OPEN] = dv_unix_connect(h.path, NULL);
+		n_in += fd[i % OPEN] >= 0;
+		if (i % 16)
+			continue;
+		CHECK(dv_loop_dispatch(h.t.loop, 0) >= 0);
+		CHECK(lt_n_links(&h.t) <= 64);
+	}
+	CHECK(n_in > CONNECTS / 2);
+	pid = guest(&h, 5);
+	while (h.n == 0) {
+		CHECK(dv_loop_dispatch(h.t.loop, -1) >= 0);
+		CHECK(lt_n_links(&h.t) <= 64);
+	}
+	for (int i = 0; i < OPEN; i++)
+		dv_close(fd[i]);
+	LT_UNTIL(h.t.loop, h.port[0].n_ended && lt_n_links(&h.t) == 0);
+	CHECK_EQ(h.port[0].n, 5);
+	CHECK_EQ(h.n, 1);
+	check_ended(pid);
+	house_free(&h);
+}
+
+/* It cannot accept for a while; then it does. */
+TEST(a_door_without_descriptors_opens_again)
+{
+	struct rlimit lim, few;
+	struct house h;
+	pid_t pid;
+	int fd;
+
+	house_new(&h, NULL);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0);
+	fd = dv_unix_connect(h.path, NULL);
+	CHECK(fd >= 0);
+	pid = guest(&h, 5);
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	few = (struct rlimit){ (rlim_t)fd + 1, lim.rlim_max };
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (int i = 0; i < 3; i++)
+		CHECK(dv_loop_dispatch(h.t.loop, 100) >= 0);
+	CHECK_EQ(lt_n_links(&h.t), 0);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &lim), 0);
+	LT_UNTIL(h.t.loop, h.n == 1 && h.port[0].n_ended);
+	CHECK_EQ(h.port[0].n, 5);
+	dv_close(fd);
+	LT_UNTIL(h.t.loop, lt_n_links(&h.t) == 0);
+	check_ended(pid);
+	house_free(&h);
+}
+
+/* As another user: 0 is in, 1 is out. */
+static int try_as_nobody(const char *path)
+{
+	struct lt_port port = { .port = NULL };
+	struct dv_port *first;
+	struct lt t;
+
+	dv_assert(setresuid(65534, 65534, 65534) == 0);
+	lt_new(&t, NULL);
+	dv_assert(dv_mesh_connect(t.mesh, path, &first, NULL) == 0);
+	lt_start(&port, first);
+	LT_UNTIL(t.loop, port.n_ended || port.n);
+	return port.n ? 0 : 1;
+}
+
+/* The mode of the socket keeps them out already, so it is changed here. */
+TEST(a_guest_of_another_user_is_turned_away_and_counted)
+{
+	struct house h;
+
+	if (geteuid() != 0)
+		SKIP("only root can be somebody else");
+	for (int any = 0; any < 2; any++) {
+		struct dv_mesh_door_opts opts = { .size = sizeof(opts),
+						  .any_user = any };
+		int status = -1;
+		pid_t pid;
+
+		house_new(&h, NULL);
+		CHECK_EQ(house_open(&h, &opts, NULL), 0);
+		CHECK_EQ(chmod(h.dir, 0755), 0);
+		CHECK_EQ(chmod(h.path, 0666), 0);
+		pid = fork();
+		if (pid == 0) {
+			close_range(3, ~0U, 0);
+			_exit(try_as_nobody(h.path));
+		}
+		while (waitpid(pid, &status, WNOHANG) == 0) {
+			CHECK(dv_loop_dispatch(h.t.loop, 10) >= 0);
+			if (h.n && h.port[0].port && !h.port[0].n_writable++)
+				dv_port_send_bytes(h.port[0].port, "in", 2,
+						   NULL);
+		}
+		CHECK(WIFEXITED(status));
+		CHECK_EQ(WEXITSTATUS(status), !any);
+		CHECK_EQ(h.n, any);
+		CHECK_EQ(h.t.mesh->n_turned_away, !any);
+		if (any)
+			CHECK_EQ(h.who[0].uid, 65534);
+		house_free(&h);
+	}
+}
+
 TEST(a_guest_with_the_id_of_another_is_cut)
 {
 	struct dv_mw_hello hello = { .version_min = DV_MW_VERSION_MIN,
@@ -227,6 +347,37 @@ TEST(a_directory_that_others_may_write_to_is_refused)
 	CHECK_EQ(err.code, DV_DENIED);
 	CHECK(err.hint[0]);
 	CHECK_EQ(chmod(h.dir, 0700), 0);
+	house_free(&h);
+}
+
+/* Neither the socket nor its directory may be what somebody else points to. */
+TEST(a_path_that_is_a_link_of_somebody_else_is_refused)
+{
+	struct dv_err err = DV_ERR_INIT;
+	char link[72], other[80];
+	struct stat st;
+	struct house h;
+
+	house_new(&h, NULL);
+	snprintf(other, sizeof(other), "%s/other", h.dir);
+	CHECK_EQ(symlink(other, h.path), 0);
+	CHECK_EQ(house_open(&h, NULL, &err), -EEXIST);
+	CHECK_EQ(lstat(h.path, &st), 0);
+	CHECK(S_ISLNK(st.st_mode));
+	CHECK_EQ(access(other, F_OK), -1);
+	CHECK_EQ(unlink(h.path), 0);
+
+	snprintf(link, sizeof(link), "%s.link", h.dir);
+	CHECK_EQ(symlink(h.dir, link), 0);
+	snprintf(h.path, sizeof(h.path), "%s/sock", link);
+	CHECK_EQ(house_open(&h, NULL, NULL), 0); /* our own */
+	h.door = dv_mesh_door_free(h.door);
+	if (geteuid() == 0) {
+		CHECK_EQ(lchown(link, 65534, 65534), 0);
+		CHECK_EQ(house_open(&h, NULL, &err), -EPERM);
+		CHECK_EQ(err.code, DV_DENIED);
+	}
+	CHECK_EQ(unlink(link), 0);
 	house_free(&h);
 }
 

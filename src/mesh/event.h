@@ -36,7 +36,8 @@ enum dv_mesh_event_kind {
 	DV_EV_CREDIT,   /* id, granted; id is the stream: the pair, and which of
 			 * its ends receives (see dv_port_desc.pair) */
 	DV_EV_ACCEPT,   /* id, received, granted: I am your peer, and you may
-			 * send to me directly */
+			 * send to me directly; node is no node here, but the
+			 * name of the stream that you send: as in CREDIT */
 	DV_EV_ACCEPTED, /* id: the answer of a port that waited for it; a port
 			 * that did not answers FAIL */
 	DV_EV_CONNECT, /* node: introduce me to it; to the port that named it */
@@ -71,8 +72,8 @@ struct dv_port_desc {
 	uint64_t received;    /* of these, before the first that follows */
 	struct dv_err *err;   /* owned; NULL unless it arrives ended */
 	bool closed;          /* with err or without: ended, by its peer */
-	bool splice;          /* its message is the end of a bridge */
-	/* The receiver, to answer with: the port that was moved. */
+	bool direct; /* dv_node_share(): it never moved, @from is its peer */
+	/* Who is told what became of it: the port that was moved. */
 	struct dv_mesh_id from;
 	/* The pair. It stays the same wherever its ends go; the lowest bit of
 	 * lo says which of the two ends this is. It names the streams in CREDIT

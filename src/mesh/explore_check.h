@@ -88,7 +88,7 @@ static inline void x_check_view(void *arg, const struct dv_port_view *view)
 
 static inline void x_check_node(struct x_world *w, int n)
 {
-	struct dv_node *node = w->t.nodes[n].node;
+	struct dv_mesh_node *node = w->t.nodes[n].node;
 	struct x_look look = { w, n };
 
 	if (!node)
@@ -154,7 +154,7 @@ static inline void x_check_closed(struct x_world *w)
 			x_do_close(&w->ends[i]);
 	x_settle(w);
 	for (int i = 0; i < w->sc->n_nodes; i++) {
-		const struct dv_node *node = w->t.nodes[i].node;
+		const struct dv_mesh_node *node = w->t.nodes[i].node;
 
 		if (node && dv_node_counts(node)->n_ports)
 			x_fault(w, "node %d: %u ports are left when closed", i,

@@ -36,7 +36,7 @@ static inline void x_sent(struct x_end *e, int r)
 
 static inline void x_do_send(struct x_end *e, int extra)
 {
-	struct x_wire m = { (uint32_t)e->nr, e->sent, { -1, -1 } };
+	struct x_wire m = { (uint32_t)e->nr, e->sent, { -1, -1 }, false };
 	struct dv_msg *msg;
 
 	if (extra == 0) {
@@ -47,6 +47,18 @@ static inline void x_do_send(struct x_end *e, int extra)
 	dv_assert(msg);
 	memset(dv_msg_data(msg), 0, dv_msg_len(msg));
 	memcpy(dv_msg_data(msg), &m, sizeof(m));
+	x_sent(e, dv_port_send(e->port, msg, NULL));
+}
+
+/* A duplicate of @fd goes along. */
+static inline void x_do_send_fd(struct x_end *e, int fd)
+{
+	struct x_wire m = { (uint32_t)e->nr, e->sent, { -1, -1 }, true };
+	struct dv_msg *msg = dv_msg_new(sizeof(m));
+
+	dv_assert(msg);
+	memcpy(dv_msg_data(msg), &m, sizeof(m));
+	dv_assert(dv_msg_add_fd(msg, dv_fd_dup(fd, 0)) == 0);
 	x_sent(e, dv_port_send(e->port, msg, NULL));
 }
 
@@ -64,9 +76,9 @@ static inline void x_attach(struct x_end *by, struct dv_msg *msg,
 
 static inline void x_do_move(struct x_end *by, struct x_end *a, struct x_end *b)
 {
-	struct x_wire m = { (uint32_t)by->nr,
-			    by->sent,
-			    { a->nr, b ? b->nr : -1 } };
+	struct x_wire m = {
+		(uint32_t)by->nr, by->sent, { a->nr, b ? b->nr : -1 }, false
+	};
 	struct dv_msg *msg = dv_msg_new(sizeof(m));
 
 	dv_assert(msg);

@@ -147,18 +147,34 @@ static inline const struct x_op *x_op_next(struct x_world *w, int thread)
 	return op;
 }
 
+/* The next way to lose something of each queue of @node, after @lost; 0: that
+ * was the last. */
+static inline uint32_t x_next_lost(const struct x_search *s, int node,
+				   uint32_t lost)
+{
+	for (const struct try_link *l = s->w.t.links; l; l = l->next) {
+		uint32_t shift = l->nth % 8 * 4, n = 0;
+
+		if (l->node != node)
+			continue;
+		for (const struct try_ev *e = l->head; e && n < 14; e = e->next)
+			n++;
+		if ((lost >> shift & 15) < n)
+			return lost + (UINT32_C(1) << shift);
+		lost &= ~(UINT32_C(15) << shift);
+	}
+	return 0;
+}
+
 /*
  * A process that dies may have got rid of what it had queued or not, and that
- * for each link: all these are steps of their own.
+ * for each link and each event: all these are steps of their own.
  */
 static inline int x_list_kill(struct x_search *s, int thread, int node,
 			      struct x_step *steps, int n)
 {
-	uint32_t full = 0, lost = 0;
+	uint32_t lost = 0;
 
-	for (const struct try_link *l = s->w.t.links; l; l = l->next)
-		if (l->node == node && l->head)
-			full |= DV_BIT(l->nth % 16);
 	do {
 		if (n < X_WIDTH)
 			steps[n++] = (struct x_step){
@@ -168,7 +184,7 @@ static inline int x_list_kill(struct x_search *s, int thread, int node,
 				.node = node,
 				.id = (uint64_t)1 << 48 | lost,
 			};
-		lost = (lost - full) & full;
+		lost = x_next_lost(s, node, lost);
 	} while (lost);
 	return n;
 }

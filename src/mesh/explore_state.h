@@ -128,7 +128,10 @@ static inline void x_put_event(struct x_canon *c,
 		x_put_pair(c, ev->id);
 	else
 		x_put_id(c, ev->id);
-	x_put_node(c, ev->node);
+	if (ev->kind == DV_EV_ACCEPT)
+		x_put_pair(c, ev->node);
+	else
+		x_put_node(c, ev->node);
 	x_put(c, ev->received);
 	x_put(c, ev->granted);
 	x_put(c, (uint64_t)ev->pid);
@@ -253,6 +256,7 @@ static inline void x_put_end(struct x_canon *c, const struct dv_end *e)
 			 e->word.asked);
 	x_put_id(c, e->word.id);
 	x_put_node(c, e->word.node);
+	x_put_pair(c, e->stream);
 	x_put_node(c, e->await);
 	x_put_other(c, e->bridge);
 	x_put_other(c, e->hold);
@@ -270,7 +274,7 @@ static inline void x_put_end(struct x_canon *c, const struct dv_end *e)
 		      : 0);
 }
 
-static inline void x_gather(struct x_canon *c, const struct dv_node *node)
+static inline void x_gather(struct x_canon *c, const struct dv_mesh_node *node)
 {
 	for (size_t i = 0; i < node->n_buckets; i++)
 		for (struct dv_end *e = node->buckets[i]; e; e = e->next) {
@@ -381,7 +385,7 @@ static inline void x_put_one_link(struct x_canon *c, const struct try_link *l)
 	x_put_node(c, l->link.introducer);
 	x_put_id(c, l->link.intended);
 	x_put(c, l->link.stranger);
-	x_put(c, (uint64_t)l->link.asked << 1 | l->link.heard);
+	x_put(c, l->link.heard);
 	x_put(c, l->link.held);
 	x_put_places(c, &l->link.ports, offsetof(struct dv_place, at));
 	x_put_places(c, &l->link.waiting, offsetof(struct dv_place, turn));
@@ -399,7 +403,7 @@ static inline void x_put_list(struct x_canon *c, const struct dv_list *list)
 
 static inline void x_put_one_node(struct x_canon *c, const struct try_node *n)
 {
-	const struct dv_node *node = n->node;
+	const struct dv_mesh_node *node = n->node;
 
 	x_put(c, 16 + (node != NULL));
 	x_put(c, (uint64_t)n->wants << 1 | n->stuck);
@@ -415,7 +419,8 @@ static inline void x_put_one_node(struct x_canon *c, const struct try_node *n)
 }
 
 /* What a node would say to who comes too late. */
-static inline void x_put_tombs(struct x_canon *c, const struct dv_node *node)
+static inline void x_put_tombs(struct x_canon *c,
+			       const struct dv_mesh_node *node)
 {
 	x_put(c, node->n_tombs);
 	for (int i = 0; node->n_tombs && i < c->n_ids; i++)

@@ -48,13 +48,15 @@ static void plan_args(struct dv_plan *plan, const struct dv_host *host,
 		dv_plan_arg(plan, host->name);
 }
 
-static void plan_env(struct dv_plan *plan)
+static void plan_env(struct dv_plan *plan, struct dv_mesh_id node)
 {
-	char entry[sizeof(DV_HOST_ENV) + 16];
+	char entry[sizeof(DV_HOST_ENV) + 16 + DV_MESH_ID_TEXT];
+	char id[DV_MESH_ID_TEXT];
 
 	for (char **e = environ; e && *e; e++)
 		dv_plan_env(plan, *e);
-	dv_fmt(entry, sizeof(entry), "%s=%d", DV_HOST_ENV, DV_HOST_INVITE_FD);
+	dv_fmt(entry, sizeof(entry), "%s=%d,%s", DV_HOST_ENV, DV_HOST_INVITE_FD,
+	       dv_mesh_id_text(node, id));
 	dv_plan_env(plan, entry);
 }
 
@@ -131,8 +133,7 @@ static int begin(struct dv_host_run *run, struct dv_host_setup *setup,
 	int r = dv_host_group_make(run, setup, err);
 
 	if (r == 0 && plan->has_isolation)
-		r = dv_ns_start(&run->sandbox, &plan->isolation, false,
-				     err);
+		r = dv_ns_start(&run->sandbox, &plan->isolation, false, err);
 	if (r == 0)
 		r = dv_proc_begin(&run->proc,
 				  plan->has_isolation ? &run->sandbox : NULL,
@@ -169,7 +170,7 @@ int dv_host_run_begin(struct dv_host_run *run, int invite,
 		return fd;
 	setup->plan->msg.has_process = true;
 	plan_args(setup->plan, host, exe);
-	plan_env(setup->plan);
+	plan_env(setup->plan, run->node);
 	plan_fd(setup, null, 0);
 	plan_fd(setup, null, 1);
 	plan_fd(setup, fd, 2);

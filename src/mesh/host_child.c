@@ -27,6 +27,7 @@
 #include "engine/child.h"
 #include "engine/sys.h"
 #include "mesh/host_priv.h"
+#include "mesh/mesh_priv.h"
 
 enum {
 	GRACE_MS = 2000, /* without a parent */
@@ -310,11 +311,12 @@ static const struct dv_port_ops ctl_ops = {
 /* ---- joining
  * ------------------------------------------------------------------- */
 
-/* 1: *@fdp is one. 0: none was named. */
-static int take_invitation(int *fdp, struct dv_err *err)
+/* 1: *@fdp is one, for the node *@idp (zero: any). 0: none was named. */
+static int take_invitation(int *fdp, struct dv_mesh_id *idp, struct dv_err *err)
 {
 	const char *text = getenv(DV_HOST_ENV);
 	dv_autofree char *copy = text ? strdup(text) : NULL;
+	char *comma = copy ? strchr(copy, ',') : NULL;
 	socklen_t len = sizeof(int);
 	uint64_t fd = 0;
 	int domain = 0;
@@ -324,6 +326,12 @@ static int take_invitation(int *fdp, struct dv_err *err)
 	if (!copy)
 		return dv_err_sys(err, ENOMEM, "read %s", DV_HOST_ENV);
 	unsetenv(DV_HOST_ENV);
+	if (comma && dv_mesh_id_parse(comma + 1, idp) < 0)
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "%s: not the id of a node: %s", DV_HOST_ENV,
+				  comma + 1);
+	if (comma)
+		*comma = '\0';
 	if (dv_parse_u64(copy, 0, INT32_MAX, &fd) < 0)
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "%s: not the number of a descriptor: %s",
@@ -341,7 +349,8 @@ static int take_invitation(int *fdp, struct dv_err *err)
 	return 1;
 }
 
-static int join(struct dv_host_self *self, int fd, struct dv_err *err)
+static int join(struct dv_host_self *self, int fd, struct dv_mesh_id id,
+		struct dv_err *err)
 {
 	static const struct dv_mesh_opts dflt = { .size = sizeof(dflt) };
 	const struct dv_mesh_opts *opts =
@@ -351,7 +360,7 @@ static int join(struct dv_host_self *self, int fd, struct dv_err *err)
 	if (r < 0)
 		dv_err_sys(err, -r, "loop of a host");
 	else
-		r = dv_mesh_new(&self->mesh, self->loop, opts, err);
+		r = dv_mesh_new_as(&self->mesh, self->loop, opts, id, err);
 	if (r < 0) {
 		dv_close(fd);
 		return r;
@@ -372,7 +381,8 @@ int dv_mesh_host_main(int argc, char **argv, const struct dv_host_main *host,
 		      struct dv_err *err)
 {
 	static struct dv_host_self self;
-	int fd = -1, r = take_invitation(&fd, err);
+	struct dv_mesh_id id = { 0, 0 };
+	int fd = -1, r = take_invitation(&fd, &id, err);
 
 	(void)argc;
 	(void)argv;
@@ -391,7 +401,7 @@ int dv_mesh_host_main(int argc, char **argv, const struct dv_host_main *host,
 		.allow = DV_BUF_INIT(DV_HM_EXTRA_MAX),
 	};
 	dv_list_init(&self.works);
-	r = join(&self, fd, err);
+	r = join(&self, fd, id, err);
 	if (r < 0) {
 		release(&self);
 		return dv_err_wrap(err, r, "join the mesh");

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 
 #include "base/def.h"
 #include "base/num.h"
@@ -18,6 +20,34 @@ static enum dv_host_ended_by ended_by(const struct dv_host_run *run)
 	if (run->push == DV_PUSH_TERM)
 		return DV_HOST_BY_TERM;
 	return run->stopping ? DV_HOST_BY_STOP : DV_HOST_BY_ITSELF;
+}
+
+/* Linux 6.15 keeps the status for who has a pidfd; not in the headers of Debian
+ * 12. The kernel fills as much as this is long. */
+struct pidfd_info {
+	uint64_t mask, cgroup;
+	uint32_t ids[11];
+	int32_t status; /* as of waitpid() */
+};
+#define PIDFD_GET_INFO  _IOWR(0xff, 11, struct pidfd_info)
+#define PIDFD_INFO_EXIT UINT64_C(8)
+
+void dv_host_run_lost(const struct dv_host_run *run, siginfo_t *info)
+{
+	struct pidfd_info known = { .mask = PIDFD_INFO_EXIT };
+
+	*info = (siginfo_t){ .si_code = CLD_EXITED };
+	info->si_status = -1;
+	if (ioctl(run->proc.pidfd, PIDFD_GET_INFO, &known) < 0 ||
+	    !(known.mask & PIDFD_INFO_EXIT))
+		return;
+	if (WIFSIGNALED(known.status)) {
+		info->si_code =
+			WCOREDUMP(known.status) ? CLD_DUMPED : CLD_KILLED;
+		info->si_status = WTERMSIG(known.status);
+	} else {
+		info->si_status = WEXITSTATUS(known.status);
+	}
 }
 
 void dv_host_run_record(struct dv_host_run *run, const siginfo_t *info,
@@ -50,6 +80,11 @@ static int describe(const struct dv_host_run *run, struct dv_err *err)
 				  dv_signal_name(end->signo),
 				  end->core ? " (core dumped)" : "", when, sep,
 				  end->line);
+	if (end->status < 0)
+		return dv_err_set(err, ECHILD, DV_ABORTED,
+				  "ended%s, and something else in this program "
+				  "took its status%s%s",
+				  when, sep, end->line);
 	return dv_err_set(err, ECHILD, DV_ABORTED, "exited with %d%s%s%s",
 			  end->status, when, sep, end->line);
 }

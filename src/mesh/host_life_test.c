@@ -143,8 +143,55 @@ static int take_gifts(struct dv_host_self *self, struct dv_msg *message,
 	return 0;
 }
 
+/* A port that came in a message brings the end of another host: what it says
+ * goes back as text. */
+static void on_exit_record(struct dv_port *port, struct dv_msg *msg)
+{
+	struct dv_host_exit end;
+	char text[512], id[DV_MESH_ID_TEXT];
+	int n;
+
+	(void)port;
+	if (dv_host_exit_parse(msg, &end) < 0)
+		return;
+	n = dv_fmt(text, sizeof(text), "%d %s %d %d %d %d %s", end.pid,
+		   dv_mesh_id_text(end.node, id), end.status, end.signo, end.up,
+		   end.usage.ru_maxrss > 0, end.err.msg);
+	dv_port_send_bytes(mine, text, (size_t)n, NULL);
+}
+
+static void on_exit_told(struct dv_port *port, const struct dv_port_end *end)
+{
+	(void)end;
+	dv_port_close(port, NULL);
+}
+
+static void on_exit_port(struct dv_port *port, struct dv_msg *msg)
+{
+	static const struct dv_port_ops ops = { on_exit_record, on_exit_told,
+						NULL };
+
+	(void)port;
+	dv_port_start(dv_msg_take_port(msg, 0), &ops, NULL);
+}
+
+static int take_ends(struct dv_host_self *self, struct dv_msg *message,
+		     struct dv_err *err)
+{
+	static const struct dv_port_ops ops = { on_exit_port, on_words_ended,
+						NULL };
+
+	(void)err;
+	dv_msg_free(message);
+	mine = dv_host_self_take_port(self);
+	dv_port_start(mine, &ops, NULL);
+	return 0;
+}
+
 // clang-format off
 const struct try_role try_roles[] = {
+	{ "ends", NULL, { .size = sizeof(struct dv_host_main),
+			  .setup = take_ends } },
 	{ "gifts", NULL, { .size = sizeof(struct dv_host_main),
 			   .setup = take_gifts } },
 	{ "obey", NULL, { .size = sizeof(struct dv_host_main), .setup = obey } },
@@ -234,6 +281,32 @@ TEST(host_whose_child_holds_the_socket_has_ended)
 	try_mesh_end(&t);
 }
 
+/* What is not reaped by us has ended all the same, and nothing spins. */
+TEST(host_that_somebody_else_reaps_has_ended)
+{
+	static const char *const says[] = {
+		"host web: killed by SIGUSR1",
+		"host web: ended, and something else in this program took its "
+		"status",
+	};
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, obeys);
+
+	try_mesh_start(&t);
+	try_up(&t, &h, &opts);
+	CHECK(signal(SIGCHLD, SIG_IGN) == SIG_DFL);
+	CHECK_EQ(dv_host_signal(h.host, SIGUSR1), 0);
+	TRY_UNTIL(&t, h.n_ended);
+	CHECK(signal(SIGCHLD, SIG_DFL) == SIG_IGN);
+	/* Since Linux 6.15 it is known how. */
+	CHECK_EQ(h.end.status, -1);
+	CHECK(h.end.signo == SIGUSR1 || h.end.signo == 0);
+	CHECK_STR(h.end.err.msg, says[h.end.signo == 0]);
+	CHECK_EQ(dv_loop_dispatch(t.loop, 20), 0);
+	try_mesh_end(&t);
+}
+
 /* ---- its parent's end
  * -------------------------------------------------------------- */
 
@@ -318,6 +391,60 @@ static void send_port(struct dv_port *to, const char *text,
 	memcpy(dv_msg_data(msg), text, strlen(text));
 	CHECK_EQ(dv_msg_add_port(msg, port), 0);
 	CHECK_EQ(dv_port_send(to, msg, NULL), 0);
+}
+
+/* The end of one host is told in another one: before it ends, after that, and
+ * when it was never executed. */
+TEST(host_end_reaches_who_asked_in_another_process)
+{
+	static const char *const args[] = { "ends", NULL };
+	struct try_host web, other, never;
+	char want[256], id[DV_MESH_ID_TEXT];
+	struct dv_host_opts opts;
+	struct dv_port *pair[2];
+	struct try_port p;
+	struct try_mesh t;
+
+	try_mesh_start(&t);
+	opts = try_opts(&other, args);
+	opts.name = "other";
+	try_up(&t, &other, &opts);
+	try_port_start(&p, dv_host_take_port(other.host));
+	opts = try_opts(&web, obeys);
+	try_up(&t, &web, &opts);
+	dv_fmt(want, sizeof(want),
+	       "%d %s -1 10 1 1 host web: killed by SIGUSR1",
+	       dv_host_pid(web.host),
+	       dv_mesh_id_text(dv_host_node(web.host), id));
+	for (unsigned int i = 0; i < 2; i++) {
+		CHECK_EQ(dv_port_pair(t.mesh, pair), 0);
+		CHECK_EQ(dv_host_tell(web.host, pair[0]), 0);
+		send_port(p.port, "tell", pair[1]);
+		if (i == 0)
+			CHECK_EQ(dv_host_signal(web.host, SIGUSR1), 0);
+		TRY_UNTIL(&t, p.n == i + 1);
+		CHECK_STR(p.text, want);
+	}
+	opts = try_opts(&never, NULL);
+	opts.exe = "/no/such/program";
+	try_launch(&t, &never, &opts);
+	CHECK_EQ(dv_port_pair(t.mesh, pair), 0);
+	CHECK_EQ(dv_host_tell(never.host, pair[0]), 0);
+	send_port(p.port, "tell", pair[1]);
+	TRY_UNTIL(&t, p.n == 3);
+	CHECK(strstr(p.text, "/no/such/program"));
+	/* Who asked may be gone before there is anything to tell. */
+	opts = try_opts(&web, obeys);
+	try_up(&t, &web, &opts);
+	CHECK_EQ(dv_port_pair(t.mesh, pair), 0);
+	CHECK_EQ(dv_host_tell(web.host, pair[0]), 0);
+	send_port(p.port, "tell", pair[1]);
+	CHECK_EQ(dv_host_signal(other.host, SIGKILL), 0);
+	TRY_UNTIL(&t, other.n_ended && p.n_ended);
+	CHECK_EQ(dv_host_signal(web.host, SIGUSR1), 0);
+	TRY_UNTIL(&t, web.n_ended);
+	dv_port_close(p.port, NULL);
+	try_mesh_end(&t);
 }
 
 /* A pair whose ends go to two locked hosts, which then talk directly: what they

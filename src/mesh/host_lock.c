@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -43,23 +44,40 @@ static int empty_root(struct dv_err *err)
  */
 static int empty_bounding(struct dv_err *err)
 {
-	for (int cap = 0; cap < 64; cap++) {
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+	int has;
+
+	for (int cap = 0; (has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0)) >= 0;
+	     cap++) {
+		if (!has || prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
 			continue;
-		if (errno == EINVAL || errno == EPERM)
+		if (errno == EPERM)
 			return 0;
 		return dv_err_sys(err, errno, "empty the bounding set");
 	}
 	return 0;
 }
 
-static int drop_caps(struct dv_err *err)
+/* Root is nobody special any more: what it executes gets no capability. One
+ * call says so, for ever; emptying the bounding set is one for each capability,
+ * and takes longer than all else that is done here. */
+static int demote_root(struct dv_err *err)
+{
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0,
+		  0) < 0 &&
+	    errno != EPERM)
+		return dv_err_sys(err, errno, "set the secure bits");
+	return 0;
+}
+
+/* @execs: it may execute something later. Then files could say more than who it
+ * is; else nobody asks. */
+static int drop_caps(bool execs, struct dv_err *err)
 {
 	struct __user_cap_header_struct hdr = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
 	};
 	struct __user_cap_data_struct none[2];
-	int r = empty_bounding(err);
+	int r = execs ? empty_bounding(err) : demote_root(err);
 
 	memset(none, 0, sizeof(none));
 	if (r == 0 &&
@@ -133,7 +151,9 @@ int dv_host_lock(const struct dv_host_lock *l, struct dv_err *err)
 	if (r == 0 && (l->lock & DV_LOCK_ROOT))
 		r = dv_err_step(err, empty_root(err), DV_STEP_ROOT);
 	if (r == 0 && (l->lock & DV_LOCK_CAPS))
-		r = dv_err_step(err, drop_caps(err), DV_STEP_CREDS);
+		r = dv_err_step(err,
+				drop_caps(!(l->lock & DV_LOCK_FILTER), err),
+				DV_STEP_CREDS);
 	if (r == 0 && (l->lock & DV_LOCK_NNP) &&
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = dv_err_sys(err, errno, "set no_new_privs");

@@ -13,8 +13,8 @@
 #include "davit/host.h"
 #include "davit/inspect.h"
 #include "engine/cgroup.h"
-#include "engine/plan.h"
 #include "engine/ns.h"
+#include "engine/plan.h"
 #include "mesh/host_wire.h"
 
 /* ---- what is started ------------------------------------------------ */
@@ -111,9 +111,10 @@ struct dv_host_run {
 	enum dv_run_push push;
 	struct dv_host_patience patience;
 	char name[DV_HOST_NAME_MAX + 1];
-	bool joined;   /* it said so, and which node it is */
-	bool told;     /* up() or failed() was called */
-	bool stopping; /* its end was asked for */
+	struct dv_mesh_id node; /* that it has to be */
+	bool joined;            /* it said so */
+	bool told;              /* up() or failed() was called */
+	bool stopping;          /* its end was asked for */
 	/* Why it is killed: its launch failed, or it broke rules. */
 	struct dv_err fail;
 	struct dv_plan plan; /* until its program is executed */
@@ -169,6 +170,11 @@ int dv_host_group_make(struct dv_host_run *run,
 void dv_host_group_end(struct dv_host_run *run);
 void dv_host_group_free(struct dv_host_run *run);
 
+/* It ended, and somebody else in this program reaped it, or the kernel did as
+ * SIGCHLD is ignored: @info is what is known all the same. */
+void dv_host_run_lost(const struct dv_host_run *run, siginfo_t *info);
+/* What dv_host_exit_parse() reads; NULL: no memory. */
+struct dv_msg *dv_host_exit_new(const struct dv_host_exit *end);
 /* Its process was reaped: what the kernel says. */
 void dv_host_run_record(struct dv_host_run *run, const siginfo_t *info,
 			const struct rusage *usage);

@@ -27,8 +27,10 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/random.h"
 #include "engine/sys.h"
 #include "mesh/host_priv.h"
+#include "mesh/mesh_priv.h"
 
 enum {
 	CLOSING_MS = 500, /* a grandchild that holds the socket delays us so */
@@ -175,12 +177,17 @@ static void closing(struct dv_host_run *run)
 static void on_exit_event(struct dv_src *src, uint32_t events)
 {
 	struct dv_host_run *run = dv_container_of(src, struct dv_host_run, src);
-	struct rusage usage;
+	struct rusage usage = { 0 };
 	siginfo_t info;
+	int r = dv_proc_reap(&run->proc, &info, &usage);
 
 	(void)events;
-	if (dv_proc_reap(&run->proc, &info, &usage) < 0)
+	if (r == -EAGAIN)
 		return;
+	if (r < 0) {
+		dv_host_run_lost(run, &info);
+		run->proc.pid = 0;
+	}
 	dv_host_run_record(run, &info, &usage);
 	closing(run);
 }
@@ -230,18 +237,23 @@ static void on_up(struct dv_host_run *run, const struct dv_host_msg *m)
 		dv_host_heard_up(run->host);
 }
 
-static void on_joined(struct dv_host_run *run, const struct dv_host_msg *m)
-{
-	run->joined = true;
-	run->end.node = (struct dv_mesh_id){ m->time, m->count };
-}
-
 static void broke_rules(struct dv_host_run *run)
 {
 	struct dv_err err = DV_ERR_INIT;
 
 	dv_err_set(&err, EPROTO, DV_INTERNAL, "it sent what no host sends");
 	dv_host_run_fail(run, &err);
+}
+
+/* Who it is is not for it to say: the link has seen to that. */
+static void on_joined(struct dv_host_run *run, const struct dv_host_msg *m)
+{
+	if (m->time != run->node.hi || m->count != run->node.lo) {
+		broke_rules(run);
+		return;
+	}
+	run->joined = true;
+	run->end.node = run->node;
 }
 
 static void on_exec(struct dv_src *src, uint32_t events);
@@ -278,9 +290,9 @@ static void on_ctl_ended(struct dv_port *port, const struct dv_port_end *end)
 						      LOST_MS };
 	struct dv_host_run *run = dv_port_user(port);
 
-	if (run->joined) /* the mesh knows better than what it said */
-		run->end.node = end->culprit;
 	close_ctl(run);
+	if (end->err.sys == EPROTO && !run->told)
+		dv_host_run_fail(run, &end->err);
 	if (run->state == DV_RUN_CLOSING)
 		dv_host_run_settle(run);
 	else
@@ -390,8 +402,13 @@ static int start(struct dv_host_run *run, struct dv_host_setup *setup,
 	struct dv_loop *loop = run->hosts->loop;
 	struct dv_port *theirs[2] = { NULL, NULL };
 	dv_autofd int invite = -1;
-	int r = dv_mesh_invite(run->hosts->mesh, &invite, &run->ctl, err);
+	int r;
 
+	do
+		dv_random(&run->node, sizeof(run->node));
+	while ((run->node.hi | run->node.lo) == 0);
+	r = dv_mesh_invite_as(run->hosts->mesh, run->node, &invite, &run->ctl,
+			      err);
 	if (r == 0)
 		r = make_ports(run, theirs, err);
 	if (r < 0)

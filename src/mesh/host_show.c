@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/fmt.h"
 #include "base/num.h"
+#include "base/rlimit_name.h"
 #include "engine/sys.h"
 #include "mesh/host_inspect.h"
 #include "mesh/host_priv.h"
@@ -30,25 +31,11 @@ static_assert(DV_ARRAY_LEN(state_names) == DV_RUN_N, "one name per state");
 /* ---- limits
  * ------------------------------------------------------------------ */
 
-static const struct limit {
-	const char *name;
-	int resource;
-} limits[] = {
-	{ "cpu", RLIMIT_CPU },           { "fsize", RLIMIT_FSIZE },
-	{ "data", RLIMIT_DATA },         { "stack", RLIMIT_STACK },
-	{ "core", RLIMIT_CORE },         { "rss", RLIMIT_RSS },
-	{ "nproc", RLIMIT_NPROC },       { "nofile", RLIMIT_NOFILE },
-	{ "memlock", RLIMIT_MEMLOCK },   { "as", RLIMIT_AS },
-	{ "locks", RLIMIT_LOCKS },       { "sigpending", RLIMIT_SIGPENDING },
-	{ "msgqueue", RLIMIT_MSGQUEUE }, { "nice", RLIMIT_NICE },
-	{ "rtprio", RLIMIT_RTPRIO },     { "rttime", RLIMIT_RTTIME },
-};
-
 /* One number of one limit; on the stack of the function that shows it. */
 struct one {
 	pid_t pid;
-	int pidfd; /* of it; -1: ourselves */
-	const struct limit *limit;
+	int pidfd;    /* of it; -1: ourselves */
+	int resource; /* RLIMIT_* */
 	bool hard;
 	char text[24];
 };
@@ -72,7 +59,7 @@ static int prlimit_of(const struct one *o, const struct rlimit *new,
 
 	if (r < 0)
 		return r;
-	r = prlimit(o->pid, (__rlimit_resource_t)o->limit->resource, new, old);
+	r = prlimit(o->pid, (__rlimit_resource_t)o->resource, new, old);
 	return r < 0 ? -errno : 0;
 }
 
@@ -103,7 +90,7 @@ struct shown {
 	struct dv_mesh *mesh;
 	struct dv_host_run *run; /* NULL: this process */
 	pid_t pid;
-	const struct limit *limit;
+	int resource;
 };
 
 static void show_limit(struct dv_inspect *in, void *obj)
@@ -111,8 +98,8 @@ static void show_limit(struct dv_inspect *in, void *obj)
 	const struct shown *s = obj;
 	struct rlimit lim;
 	int pidfd = s->run ? s->run->proc.pidfd : -1;
-	struct one soft = { s->pid, pidfd, s->limit, false, "" };
-	struct one hard = { s->pid, pidfd, s->limit, true, "" };
+	struct one soft = { s->pid, pidfd, s->resource, false, "" };
+	struct one hard = { s->pid, pidfd, s->resource, true, "" };
 	int r = prlimit_of(&soft, NULL, &lim);
 
 	if (r < 0) {
@@ -130,11 +117,9 @@ static void show_limits(struct dv_inspect *in, void *obj)
 {
 	struct shown s = *(const struct shown *)obj;
 
-	for (size_t i = 0; i < DV_ARRAY_LEN(limits); i++) {
-		s.limit = &limits[i];
-		dv_inspect_dir(in, limits[i].name, show_limit, &s,
+	for (s.resource = 0; s.resource < DV_RLIMITS; s.resource++)
+		dv_inspect_dir(in, dv_rlimit_name(s.resource), show_limit, &s,
 			       DV_INSPECT_SAFE);
-	}
 }
 
 /* ---- threads

@@ -5,6 +5,7 @@
  */
 #include "mesh/host_try.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -105,6 +106,22 @@ static void hang(void)
 		pause();
 }
 
+/* In the kernel, where no signal but SIGKILL ends it: state D. */
+static void hang_in_vfork(void)
+{
+	pid_t self = getpid();
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	if (vfork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (getppid() == self) /* else it has died already */
+			pause();
+		_exit(0);
+	}
+}
+
 /* It keeps every descriptor, and does not care. */
 static void leave_grandchild(void)
 {
@@ -148,6 +165,7 @@ static const struct {
 	{ "name", tell_name },         { "hang", hang },
 	{ "leave", leave_grandchild }, { "log", log_much },
 	{ "finish", finish },          { "die", die },
+	{ "vfork", hang_in_vfork },
 };
 
 /* A word is an order; anything else comes back. */
@@ -247,6 +265,20 @@ static void join_twice(void)
 		dv_loop_dispatch(loop, 100);
 }
 
+/* It joins, as another node than it was told to be. */
+static void be_another(void)
+{
+	static struct dv_loop *loop; /* never freed */
+	static struct dv_mesh *mesh;
+	struct dv_port *port;
+
+	if (dv_loop_new(&loop) == 0 &&
+	    dv_mesh_new(&mesh, loop, NULL, NULL) == 0)
+		dv_mesh_join(mesh, 3, &port, NULL);
+	for (;;)
+		dv_loop_dispatch(loop, -1);
+}
+
 #define ROLE(setup_fn)                                                   \
 	{                                                                \
 		.size = sizeof(struct dv_host_main), .setup = (setup_fn) \
@@ -262,6 +294,7 @@ const struct try_role try_roles[] = {
 	{ "never-join", hang, ROLE(obey) },
 	{ "later", NULL, ROLE(later) },
 	{ "join-twice", join_twice, ROLE(obey) },
+	{ "another", be_another, ROLE(obey) },
 	{ "slow", NULL, { .size = sizeof(struct dv_host_main), .setup = obey,
 			  .stop = stop_slowly } },
 	{ NULL, NULL, ROLE(obey) },
@@ -414,6 +447,25 @@ TEST(host_that_joins_twice_does_not_get_up_twice)
 	TRY_UNTIL(&t, h.n_ended);
 	CHECK_EQ(h.n_failed, 1);
 	CHECK_EQ(h.n_up, 0);
+	try_mesh_end(&t);
+}
+
+/* Its node is given to it; which one it is it cannot choose. */
+TEST(host_that_says_it_is_another_node_is_cut)
+{
+	static const char *const args[] = { "another", NULL };
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, args);
+
+	try_mesh_start(&t);
+	try_launch(&t, &h, &opts);
+	TRY_UNTIL(&t, h.n_ended);
+	CHECK_EQ(h.n_failed, 1);
+	CHECK_EQ(h.err.code, DV_DENIED);
+	CHECK(strstr(h.err.msg, "it is another node than was invited"));
+	CHECK_EQ(h.end.signo, SIGKILL);
+	CHECK_EQ(h.end.node.hi | h.end.node.lo, 0);
 	try_mesh_end(&t);
 }
 
@@ -971,27 +1023,36 @@ TEST(host_launched_again_has_a_port_and_a_message_again)
 /* ---- its parent's end
  * ------------------------------------------------------------------ */
 
+enum { N_OF_ROOT = 5 };
+
 /* A root of its own, which is killed: a process must not outlive it. */
 static void be_root(int report)
 {
-	const uint32_t profiles[] = { DV_HOST_PLAIN,
-				      DV_HOST_LOCKED | DV_HOST_BEST_EFFORT,
-				      DV_HOST_PLAIN };
-	struct try_host h[DV_ARRAY_LEN(profiles)];
+	/* Some do not even look at their loop any more. */
+	static const struct {
+		uint32_t profile;
+		const char *word;
+	} rows[N_OF_ROOT] = {
+		{ DV_HOST_PLAIN, "pid" },
+		{ DV_HOST_LOCKED | DV_HOST_BEST_EFFORT, "pid" },
+		{ DV_HOST_PLAIN, "hang" },
+		{ DV_HOST_PLAIN, "vfork" },
+		{ DV_HOST_PLAIN, "hang" },
+	};
+	struct try_host h[N_OF_ROOT];
 	struct try_mesh t;
 
 	try_mesh_start(&t);
-	for (size_t i = 0; i < DV_ARRAY_LEN(profiles); i++) {
+	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
 		struct dv_host_opts opts = try_opts(&h[i], obeys);
 		pid_t pid;
 
-		opts.profile = profiles[i];
+		opts.profile = rows[i].profile;
 		if (dv_mesh_launch(t.hosts, &opts, &h[i].host, NULL) < 0 ||
 		    dv_host_wait_up(h[i].host, NULL) < 0)
 			_exit(1);
-		if (i == 2) /* it neither listens nor dies by a signal */
-			dv_port_send_bytes(dv_host_take_port(h[i].host), "hang",
-					   4, NULL);
+		dv_port_send_bytes(dv_host_take_port(h[i].host), rows[i].word,
+				   strlen(rows[i].word), NULL);
 		pid = dv_host_pid(h[i].host);
 		dv_write_full(report, &pid, sizeof(pid));
 	}
@@ -999,25 +1060,44 @@ static void be_root(int report)
 		dv_loop_dispatch(t.loop, -1);
 }
 
+/* Until /proc says that @pid is in @state; the alarm ends what never is. */
+static void wait_state(pid_t pid, char state)
+{
+	char path[64];
+
+	dv_fmt(path, sizeof(path), "/proc/%d/stat", pid);
+	for (char is = 0; is != state; sched_yield()) {
+		dv_autofree char *text = NULL;
+		const char *end;
+		size_t len;
+
+		CHECK_EQ(dv_read_file(AT_FDCWD, path, 4096, &text, &len), 0);
+		end = strrchr(text, ')');
+		CHECK(end && end[1]);
+		is = end[2];
+	}
+}
+
 TEST(host_does_not_outlive_a_root_that_is_killed)
 {
-	int report[2], fds[3];
-	pid_t root, pid;
+	int report[2], fds[N_OF_ROOT];
+	pid_t root, pids[N_OF_ROOT];
 
 	CHECK_EQ(dv_pipe(report), 0);
 	root = fork();
 	if (root == 0)
 		be_root(report[1]);
 	CHECK(root > 0);
-	for (int i = 0; i < 3; i++) {
-		CHECK_EQ(dv_read_full(report[0], &pid, sizeof(pid)),
-			 sizeof(pid));
-		fds[i] = dv_sys_pidfd_open(pid);
+	for (int i = 0; i < N_OF_ROOT; i++) {
+		CHECK_EQ(dv_read_full(report[0], &pids[i], sizeof(pids[i])),
+			 sizeof(pids[i]));
+		fds[i] = dv_sys_pidfd_open(pids[i]);
 		CHECK(fds[i] >= 0);
 	}
+	wait_state(pids[3], 'D');
 	CHECK_EQ(kill(root, SIGKILL), 0);
 	CHECK_EQ(waitpid(root, NULL, 0), root);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < N_OF_ROOT; i++) {
 		CHECK(try_gone(fds[i]));
 		dv_close(fds[i]);
 	}
@@ -1164,9 +1244,15 @@ TEST(host_main_without_or_with_a_malformed_invitation)
 		const char *value;
 		int r;
 	} rows[] = {
-		{ "", -EINVAL },    { "x", -EINVAL },
-		{ "-1", -EINVAL },  { "99999999999", -EINVAL },
+		{ "", -EINVAL },
+		{ "x", -EINVAL },
+		{ "-1", -EINVAL },
+		{ "99999999999", -EINVAL },
 		{ "1000", -EBADF },
+		{ "3,", -EINVAL },
+		{ "3,0123456789abcdef0123456789abcde", -EINVAL },
+		{ "3,00000000000000000000000000000000", -EINVAL },
+		{ "1000,0123456789abcdef0123456789abcdef", -EBADF },
 	};
 	struct dv_err err = DV_ERR_INIT;
 	int fds[2];

@@ -68,7 +68,9 @@ static inline void try_on_log(void *user, const struct dv_host_log *rec)
 
 static inline void try_mesh_start(struct try_mesh *t)
 {
-	static const struct dv_mesh_opts opts = { .size = sizeof(opts) };
+	/* A small window: it is soon full. */
+	static const struct dv_mesh_opts opts = { .size = sizeof(opts),
+						  .port_window = 256 << 10 };
 
 	*t = (struct try_mesh){ 0 };
 	CHECK_EQ(dv_loop_new(&t->loop), 0);
@@ -164,7 +166,7 @@ static inline void try_up(struct try_mesh *t, struct try_host *h,
 struct try_port {
 	struct dv_port *port;
 	unsigned int n, n_ended;
-	char text[128];
+	char text[256];
 	int fd; /* of the last message; -1 none */
 	struct dv_port_end end;
 };

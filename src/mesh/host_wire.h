@@ -41,6 +41,8 @@ enum dv_host_msg_kind {
 	DV_HM_REPLY,   /* id, err; or the answer */
 	DV_HM_PAUSED,  /* id, err; or the state */
 	DV_HM_ENDED,   /* err */
+	/* Parent to whoever wants to know. */
+	DV_HM_EXITED, /* see host_tell.c */
 	DV_HM_N
 };
 

@@ -2,10 +2,12 @@
 #include "mesh/host_wire.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/def.h"
 #include "base/test.h"
+#include "mesh/host_priv.h"
 
 static struct dv_host_msg sample(void)
 {
@@ -91,6 +93,81 @@ TEST(host_msg_that_is_odd_is_refused)
 			 -EBADMSG);
 		dv_msg_free(msg);
 	}
+}
+
+static struct dv_host_exit some_exit(void)
+{
+	struct dv_host_exit end = {
+		.pid = 4711,
+		.generation = 3,
+		.node = { 5, UINT64_MAX },
+		.up = true,
+		.core = true,
+		.status = -1,
+		.signo = SIGSEGV,
+		.by = DV_HOST_BY_STOP,
+		.started_ns = 1,
+		.ended_ns = UINT64_MAX,
+		.line = "last words",
+	};
+
+	end.usage.ru_utime.tv_usec = 12345;
+	end.usage.ru_nivcsw = 99;
+	dv_err_set(&end.err, ECHILD, DV_ABORTED, "host web: killed");
+	return end;
+}
+
+TEST(host_exit_written_and_parsed_is_the_same)
+{
+	struct dv_host_exit end = some_exit(), back;
+	struct dv_msg *msg = dv_host_exit_new(&end);
+
+	CHECK_EQ(dv_host_exit_parse(msg, &back), 0);
+	CHECK_EQ(back.pid, 4711);
+	CHECK_EQ(back.generation, 3);
+	CHECK(back.node.hi == 5 && back.node.lo == UINT64_MAX);
+	CHECK(back.up && back.core);
+	CHECK_EQ(back.status, -1);
+	CHECK_EQ(back.signo, SIGSEGV);
+	CHECK_EQ(back.by, DV_HOST_BY_STOP);
+	CHECK(back.started_ns == 1 && back.ended_ns == UINT64_MAX);
+	CHECK_EQ(memcmp(&back.usage, &end.usage, sizeof(end.usage)), 0);
+	CHECK_STR(back.line, "last words");
+	CHECK_STR(back.err.msg, "host web: killed");
+	dv_msg_free(msg);
+}
+
+TEST(host_exit_that_is_odd_is_refused)
+{
+	struct dv_host_exit end = some_exit(), back;
+	struct dv_host_msg m;
+	struct dv_msg *good = dv_host_exit_new(&end), *msg;
+
+	for (int i = 0; i < 6; i++) {
+		CHECK_EQ(dv_host_msg_parse(dv_msg_data(good), dv_msg_len(good),
+					   &m),
+			 0);
+		if (i == 0)
+			m.kind = DV_HM_LOG;
+		else if (i == 1)
+			m.data.len--;
+		else if (i == 2)
+			m.extra.len = 0;
+		else if (i == 3)
+			m.text = dv_host_str("a\0b", 3);
+		else if (i == 4)
+			m.flags |= 0x1000000;
+		else
+			m.flags |= DV_HOST_BY_N << 8 | 0xf << 8;
+		msg = dv_host_msg_new(&m);
+		CHECK_EQ(dv_host_exit_parse(msg, &back), -EBADMSG);
+		dv_msg_free(msg);
+	}
+	for (size_t n = dv_msg_len(good); n-- > 0;) {
+		dv_msg_trim(good, n);
+		CHECK_EQ(dv_host_exit_parse(good, &back), -EBADMSG);
+	}
+	dv_msg_free(good);
 }
 
 TEST(host_msg_longer_than_its_limits_is_not_made)

@@ -54,6 +54,8 @@ static bool all_written(const struct dv_mesh *mesh)
 			return false;
 		if (link->door) /* What was sent waits for the handshake. */
 			return false;
+		if (link->state == DV_LINK_HELLO && link->out.sent > 0)
+			return false; /* nobody may have read it */
 	}
 	return true;
 }
@@ -82,8 +84,8 @@ static void on_check(struct dv_defer *defer)
 	struct dv_leave *leave = &mesh->leave;
 	struct dv_list *at, *next;
 
-	if (leave->state == DV_LEAVE_DRAIN &&
-	    dv_node_unfinished(mesh->node) == 0 && all_written(mesh)) {
+	if (leave->state == DV_LEAVE_DRAIN && all_written(mesh) &&
+	    dv_node_finished(mesh->node)) {
 		leave->state = DV_LEAVE_BYE;
 		dv_list_each(at, next, &mesh->links)
 			say_goodbye(dv_list_of(at, struct dv_link, in_mesh));

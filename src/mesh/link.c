@@ -70,7 +70,10 @@ static struct dv_link *alloc(struct dv_mesh *mesh, int fd,
 	link->fd = fd;
 	link->src = (struct dv_src)DV_SRC_INIT;
 	link->wants_port = start->wants_port;
+	link->early = start->waits;
 	dv_out_init(&link->out);
+	link->out.granted = link->early ? DV_MW_WINDOW_MIN : 0;
+	link->out.max_message = link->early ? DV_MW_EARLY_MAX : 0;
 	dv_in_init(&link->in, mesh->window);
 	dv_list_init(&link->in_mesh);
 	return link;
@@ -203,6 +206,7 @@ void dv_link_violation(struct dv_link *link, const struct dv_err *why)
 
 	if (!dv_link_alive(link))
 		return;
+	link->mesh->n_violations++;
 	dv_err_wrap(&err, -EPROTO, "%s broke the rules",
 		    dv_link_who(link, who));
 	dv_link_fail(link, &err, true);

@@ -90,7 +90,8 @@ struct dv_out {
 	struct dv_out_fds *fds, **fds_end; /* in the order of their bytes */
 	uint32_t n_introduce;
 	struct dv_list longs;   /* the first is the next to send a piece */
-	struct dv_list refused; /* struct dv_out_long: too long for the peer */
+	struct dv_list refused; /* struct dv_out_long: too long for the peer, or
+				 * for one that has not said hello yet */
 
 	/* The piece that is being written; NULL: none. Nothing else can be
 	 * written before its end. */
@@ -171,6 +172,7 @@ struct dv_link {
 	struct dv_err why;  /* it ended */
 	struct dv_err rule; /* scratch: all zero until one is broken */
 	bool told_bye;      /* GOODBYE was sent */
+	bool early;         /* messages need not wait for the peer's hello */
 
 	/* The handshake. */
 	bool wants_port;      /* the peer's hello has to bring one */
@@ -191,7 +193,7 @@ struct dv_link_start {
 	struct dv_mesh_link *via; /* NULL: nobody introduced it */
 	bool wants_port;          /* the peer has to give one */
 	bool parent;              /* it brings us into the mesh */
-	bool stranger;            /* it came by itself */
+	bool stranger;            /* who it is is only its own word */
 	bool waits;               /* it may take any time to say hello */
 };
 
@@ -251,7 +253,8 @@ struct dv_out_fds *dv_out_attach(struct dv_out *out, uint16_t n);
 /* Frames were appended to the buffer. Never calls the node, which may be the
  * caller. */
 void dv_out_appended(struct dv_link *link);
-/* Messages that were too long for the peer: refuse the ports in them. */
+/* Messages that were too long for the peer: refuse the ports in them; but what
+ * had to wait for its hello is sent now. */
 void dv_out_refused(struct dv_link *link);
 /* Write now what can be written; the node may be called. */
 void dv_out_flush(struct dv_link *link);
@@ -345,7 +348,7 @@ static inline struct dv_mw_port dv_desc_to_wire(const struct dv_port_desc *d)
 		.granted = d->granted,
 		.received = d->received,
 		.closed = d->closed,
-		.splice = d->splice,
+		.direct = d->direct,
 		.has_err = d->err && d->err->code != DV_OK,
 	};
 }
@@ -360,6 +363,6 @@ static inline struct dv_port_desc dv_desc_of_wire(const struct dv_mw_port *p)
 		.granted = p->granted,
 		.received = p->received,
 		.closed = p->closed,
-		.splice = p->splice,
+		.direct = p->direct,
 	};
 }

@@ -88,7 +88,8 @@ static int check_node(const struct dv_link *link, struct dv_mesh_id node,
 				  "it says it is a process of this mesh");
 	if (expected && (node.hi != peer.hi || node.lo != peer.lo))
 		return dv_err_set(err, EPROTO, DV_DENIED,
-				  "it is another node than was introduced");
+				  "it is another node than was %s",
+				  link->base.via ? "introduced" : "invited");
 	return 0;
 }
 
@@ -152,6 +153,8 @@ void dv_link_on_hello(struct dv_link *link, const struct dv_rd *rd,
 		dv_link_violation(link, err);
 	else if (!dv_list_empty(&link->base.waiting))
 		dv_out_flush(link);
+	if (!dv_list_empty(&link->out.refused))
+		dv_in_resume(link);
 	if (dv_link_alive(link) && link->watch)
 		link->watch->up(link->watch, h.node);
 }

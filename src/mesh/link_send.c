@@ -79,8 +79,10 @@ bool dv_link_room(const struct dv_mesh_link *base)
 	const struct dv_link *link = dv_link_of(base);
 	const struct dv_out *out = &link->out;
 
-	return link->state == DV_LINK_UP && !out->dead && !link->told_bye &&
-	       out->sent < out->granted &&
+	if (link->state != DV_LINK_UP &&
+	    (!link->early || !dv_list_empty(&out->refused)))
+		return false;
+	return !out->dead && !link->told_bye && out->sent < out->granted &&
 	       dv_out_waiting(out) < DV_LINK_OUT_HIGH;
 }
 
@@ -218,40 +220,19 @@ static void refuse_ports(struct dv_link *link, const struct dv_msg *msg,
 	}
 }
 
-void dv_out_refused(struct dv_link *link)
-{
-	char who[DV_LINK_WHO];
-	struct dv_list *at;
-
-	while (dv_link_alive(link) && (at = dv_list_pop(&link->out.refused))) {
-		struct dv_out_long *l =
-			dv_list_of(at, struct dv_out_long, in_link);
-		struct dv_err why = DV_ERR_INIT;
-
-		dv_err_set(&why, EMSGSIZE, DV_RANGE,
-			   "a message has %zu bytes, but %s takes no more "
-			   "than %u",
-			   l->msg->len, dv_link_who(link, who),
-			   link->out.max_message);
-		refuse_ports(link, l->msg, &why);
-		dv_node_unsendable(&link->base, l->dst, &why);
-		dv_msg_free(l->msg);
-		free(l);
-	}
-}
-
 static int send_message(struct dv_link *link, struct dv_mesh_id dst,
 			struct dv_msg *msg)
 {
 	int r = 0;
 
-	if (msg->len > link->out.max_message)
-		return refuse(link, dst, msg);
-	link->out.sent += dv_msg_cost(msg);
-	if (msg->len > DV_LINK_COPY_MAX) {
+	if (msg->len > link->out.max_message) {
+		r = refuse(link, dst, msg);
+	} else if (msg->len > DV_LINK_COPY_MAX) {
+		link->out.sent += dv_msg_cost(msg);
 		dv_assert(!msg->borrowed);
 		r = send_long(link, dst, msg);
 	} else {
+		link->out.sent += dv_msg_cost(msg);
 		if (msg->n_atts == 0)
 			put_plain(link, dst, msg);
 		else
@@ -263,6 +244,41 @@ static int send_message(struct dv_link *link, struct dv_mesh_id dst,
 	if (r <= 0)
 		dv_out_appended(link);
 	return dv_max(r, 0);
+}
+
+static void tell_refused(struct dv_link *link, struct dv_mesh_id dst,
+			 const struct dv_msg *msg)
+{
+	struct dv_err why = DV_ERR_INIT;
+	char who[DV_LINK_WHO];
+
+	dv_err_set(&why, EMSGSIZE, DV_RANGE,
+		   "a message has %zu bytes, but %s takes no more than %u",
+		   msg->len, dv_link_who(link, who), link->out.max_message);
+	refuse_ports(link, msg, &why);
+	dv_node_unsendable(&link->base, dst, &why);
+}
+
+void dv_out_refused(struct dv_link *link)
+{
+	struct dv_list *at;
+
+	if (link->state == DV_LINK_HELLO)
+		return; /* it does not say yet how much it takes */
+	while (dv_link_alive(link) && (at = dv_list_pop(&link->out.refused))) {
+		struct dv_out_long *l =
+			dv_list_of(at, struct dv_out_long, in_link);
+		struct dv_msg *msg = l->msg;
+		struct dv_mesh_id dst = l->dst;
+
+		free(l);
+		if (msg->len > link->out.max_message) {
+			tell_refused(link, dst, msg);
+			dv_msg_free(msg);
+		} else if (send_message(link, dst, msg) != DV_MORE) {
+			dv_node_sent(&link->base, dst);
+		}
+	}
 }
 
 int dv_link_send(struct dv_mesh_link *base, struct dv_mesh_event *ev)

@@ -132,6 +132,84 @@ TEST(handshake_that_takes_too_long_ends_the_port)
 	lt_free(&t);
 }
 
+static void invite_as(struct lt_raw *raw, struct lt *t, struct lt_port *p,
+		      struct dv_mesh_id id)
+{
+	struct dv_port *port;
+	int fd;
+
+	CHECK_EQ(dv_mesh_invite_as(t->mesh, id, &fd, &port, NULL), 0);
+	lt_start(p, port);
+	lt_raw_init(raw, t, fd);
+}
+
+/* The invitation says who has to come. */
+TEST(node_that_is_another_than_was_invited_is_cut)
+{
+	const struct dv_mesh_id id = { 5, 6 };
+	struct lt_port p = { .port = NULL };
+	struct dv_mw_event ev;
+	struct dv_err reason;
+	struct lt_raw raw;
+	struct lt t;
+
+	lt_new(&t, NULL);
+	invite_as(&raw, &t, &p, id);
+	lt_raw_say_hello(&raw);
+	CHECK(lt_raw_wait(&raw, DV_MW_ERROR, &ev, &reason));
+	has_text(reason.msg, "it is another node than was invited");
+	LT_UNTIL(t.loop, p.n_ended);
+	lt_close(&p);
+	lt_raw_close(&raw);
+
+	invite_as(&raw, &t, &p, id);
+	raw.node = id;
+	lt_raw_join(&raw);
+	CHECK_EQ(p.n_ended, 1);
+	lt_close(&p);
+	lt_raw_close(&raw);
+	lt_free(&t);
+}
+
+/* Whoever may use the others, it may be none of whom we know. */
+TEST(node_with_the_id_of_another_is_cut)
+{
+	struct lt_port p[3] = { { .port = NULL } };
+	struct dv_mw_event ev;
+	struct dv_err reason;
+	struct lt_raw raw[3];
+	struct lt t;
+
+	lt_new(&t, NULL);
+	invite_as(&raw[0], &t, &p[0], (struct dv_mesh_id){ 5, 6 });
+	lt_raw_invite(&raw[1], &t, &p[1]);
+	lt_raw_join(&raw[1]);
+	for (int i = 0; i < 3; i++) {
+		/* One that is expected, one that is there, and ourselves. */
+		lt_raw_invite(&raw[2], &t, &p[2]);
+		raw[2].node = i == 0   ? (struct dv_mesh_id){ 5, 6 }
+			      : i == 1 ? raw[1].node
+				       : dv_mesh_id(t.mesh);
+		lt_raw_say_hello(&raw[2]);
+		CHECK(lt_raw_wait(&raw[2], DV_MW_ERROR, &ev, &reason));
+		has_text(reason.msg, i == 2 ? "leads back to this node"
+					    : "it says it is a process of this "
+					      "mesh");
+		LT_UNTIL(t.loop, p[2].n_ended == (unsigned int)i + 1);
+		lt_close(&p[2]);
+		lt_raw_close(&raw[2]);
+	}
+	lt_raw_message(&raw[1], raw[1].port, DV_MW_MESSAGE, "x", 1);
+	lt_raw_flush(&raw[1]);
+	LT_UNTIL(t.loop, p[1].n == 1);
+	CHECK_EQ(p[0].n_ended + p[1].n_ended, 0);
+	for (int i = 0; i < 2; i++) {
+		lt_close(&p[i]);
+		lt_raw_close(&raw[i]);
+	}
+	lt_free(&t);
+}
+
 TEST(frame_before_the_hello_is_a_violation)
 {
 	struct lt t;
@@ -335,6 +413,7 @@ TEST(pieces_that_cannot_be_are_violations)
 		lt_raw_flush(&raw);
 		LT_UNTIL(t.loop, p.n_ended);
 		end_text(&p, why[i]);
+		CHECK_EQ(t.mesh->n_violations, 1);
 		lt_close(&p);
 		lt_raw_close(&raw);
 		lt_free(&t);
@@ -414,7 +493,8 @@ TEST(peer_that_makes_us_answer_and_never_reads_is_cut)
 			lt_raw_event(&raw,
 				     (struct dv_mw_event){ .kind = DV_MW_ACCEPT,
 							   .dst = { 77, i },
-							   .id = { 78, i } },
+							   .id = { 78, i },
+							   .node = { 7, 8 } },
 				     NULL);
 		n += raw.out.len;
 		lt_raw_flush(&raw);

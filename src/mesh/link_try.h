@@ -284,20 +284,15 @@ static inline bool lt_raw_wait(struct lt_raw *raw, enum dv_mw_kind kind,
 	return false;
 }
 
-/* As a node that was invited: it takes the port and may write to its peer. */
+/* As a node that was invited: it has a port and may write to its peer. */
 static inline void lt_raw_join(struct lt_raw *raw)
 {
-	struct dv_mw_event ev = { .kind = DV_MW_MOVED };
 	struct dv_err reason;
 
 	lt_raw_say_hello(raw);
-	CHECK(lt_raw_wait(raw, DV_MW_HELLO, &ev, &reason));
+	CHECK(lt_raw_wait(raw, DV_MW_HELLO, NULL, &reason));
 	CHECK(raw->hello.has_port);
-	ev.dst = raw->hello.port.from;
-	lt_raw_event(raw, ev, NULL);
-	lt_raw_flush(raw);
-	CHECK(lt_raw_wait(raw, DV_MW_ACCEPT, &ev, &reason));
-	raw->port = ev.id;
+	raw->port = raw->hello.port.from;
 }
 
 /* Invite a raw peer; @p is the port of the mesh, started. */

@@ -19,7 +19,7 @@
 
 /* ---- what a node needs ---- */
 
-static int env_pair(struct dv_node *node, int fds[2])
+static int env_pair(struct dv_mesh_node *node, int fds[2])
 {
 	int type = SOCK_STREAM | SOCK_CLOEXEC;
 
@@ -33,13 +33,13 @@ static int env_pair(struct dv_node *node, int fds[2])
 	return 0;
 }
 
-static void env_close(struct dv_node *node, int fd)
+static void env_close(struct dv_mesh_node *node, int fd)
 {
 	(void)node;
 	dv_close(fd);
 }
 
-static int env_adopt(struct dv_node *node, int fd, struct dv_mesh_id peer,
+static int env_adopt(struct dv_mesh_node *node, int fd, struct dv_mesh_id peer,
 		     struct dv_mesh_link *via)
 {
 	struct dv_link_start start = { .peer = peer, .via = via };
@@ -65,21 +65,27 @@ static void on_run(struct dv_defer *defer)
 	dv_leave_check(mesh);
 }
 
-static void env_wake(struct dv_node *node)
+static void env_wake(struct dv_mesh_node *node)
 {
 	struct dv_mesh *mesh = dv_mesh_of(node);
 
 	dv_defer_add(mesh->loop, &mesh->run, on_run);
 }
 
-static struct dv_mesh_id env_id(struct dv_node *node)
+/* Many at a time: a system call costs more than all else that a new pair of
+ * ports does. (No mesh lives on in a forked process, so none has the same.) */
+static struct dv_mesh_id env_id(struct dv_mesh_node *node)
 {
+	struct dv_mesh *mesh = dv_mesh_of(node);
 	struct dv_mesh_id id;
 
-	(void)node;
-	do
-		dv_random(&id, sizeof(id));
-	while ((id.hi | id.lo) == 0);
+	do {
+		if (mesh->n_ids == 0) {
+			dv_random(mesh->ids, sizeof(mesh->ids));
+			mesh->n_ids = DV_ARRAY_LEN(mesh->ids);
+		}
+		id = mesh->ids[--mesh->n_ids];
+	} while ((id.hi | id.lo) == 0);
 	return id;
 }
 
@@ -126,8 +132,10 @@ static int options(struct dv_mesh *mesh, const struct dv_mesh_opts *from,
 
 	if (r < 0)
 		return r;
-	mesh->limits.max_message = option(o.max_message, 16 << 20, DV_MSG_MAX);
-	mesh->limits.port_window = option(o.port_window, 256 << 10, 1U << 30);
+	mesh->limits.max_message =
+		dv_max(option(o.max_message, 16 << 20, DV_MSG_MAX),
+		       (uint32_t)DV_MW_EARLY_MAX);
+	mesh->limits.port_window = option(o.port_window, 1280 << 10, 1U << 30);
 	mesh->limits.max_ports = option(o.max_ports, 65536, 1U << 24);
 	mesh->limits.max_links = option(o.max_links, 1024, 1U << 20);
 	mesh->window = dv_max(option(o.peer_window, 64 << 20, UINT32_MAX),
@@ -142,6 +150,15 @@ static int options(struct dv_mesh *mesh, const struct dv_mesh_opts *from,
 int dv_mesh_new(struct dv_mesh **meshp, struct dv_loop *loop,
 		const struct dv_mesh_opts *opts, struct dv_err *err)
 {
+	struct dv_mesh_id any = { 0, 0 };
+
+	return dv_mesh_new_as(meshp, loop, opts, any, err);
+}
+
+int dv_mesh_new_as(struct dv_mesh **meshp, struct dv_loop *loop,
+		   const struct dv_mesh_opts *opts, struct dv_mesh_id id,
+		   struct dv_err *err)
+{
 	dv_autofree struct dv_mesh *mesh = calloc(1, sizeof(*mesh));
 	int r;
 
@@ -152,6 +169,9 @@ int dv_mesh_new(struct dv_mesh **meshp, struct dv_loop *loop,
 		return r;
 	mesh->loop = loop;
 	dv_list_init(&mesh->links);
+	/* The first that is asked for is that of the node itself. */
+	mesh->ids[0] = id;
+	mesh->n_ids = (id.hi | id.lo) != 0;
 	mesh->scratch = malloc(DV_MESH_SCRATCH);
 	r = mesh->scratch ? dv_node_new(&mesh->node, &env, &mesh->limits, mesh)
 			  : -ENOMEM;
@@ -189,12 +209,12 @@ struct dv_mesh *dv_mesh_free(struct dv_mesh *mesh)
 	return NULL;
 }
 
-struct dv_mesh *dv_mesh_of(const struct dv_node *node)
+struct dv_mesh *dv_mesh_of(const struct dv_mesh_node *node)
 {
 	return dv_node_owner(node);
 }
 
-struct dv_node *dv_mesh_node(const struct dv_mesh *mesh)
+struct dv_mesh_node *dv_mesh_node(const struct dv_mesh *mesh)
 {
 	return mesh->node;
 }
@@ -226,25 +246,44 @@ char *dv_mesh_id_text(struct dv_mesh_id id, char out[DV_MESH_ID_TEXT])
 	return out;
 }
 
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int dv_mesh_id_parse(const char *text, struct dv_mesh_id *idp)
+{
+	struct dv_mesh_id id = { 0, 0 };
+
+	for (int i = 0; i < 32; i++) {
+		int d = digit(text[i]);
+
+		if (d < 0)
+			return -EINVAL;
+		id.hi = id.hi << 4 | id.lo >> 60;
+		id.lo = id.lo << 4 | (unsigned int)d;
+	}
+	if (text[32] || (id.hi | id.lo) == 0)
+		return -EINVAL;
+	*idp = id;
+	return 0;
+}
+
 /* ---- others join ---- */
 
-static int offer(struct dv_mesh *mesh, int fd, bool waits,
-		 struct dv_link_watch *watch, struct dv_port **portp)
+static int offer(struct dv_mesh *mesh, int fd,
+		 const struct dv_link_start *start, struct dv_link_watch *watch,
+		 struct dv_port **portp)
 {
-	struct dv_link_start start = { .waits = waits, .stranger = watch };
-	struct dv_port_desc desc = { .closed = false };
-	struct dv_port *pair[2];
+	struct dv_port_desc desc;
 	struct dv_link *link;
-	int r = dv_link_new(&link, mesh, fd, &start);
+	int r = dv_link_new(&link, mesh, fd, start);
 
 	if (r < 0)
 		return r;
-	r = dv_port_pair(mesh, pair);
-	if (r == 0) {
-		r = dv_node_give(&link->base, pair[1], &desc);
-		if (r < 0)
-			dv_port_close(pair[0], NULL);
-	}
+	r = dv_node_share(&link->base, portp, &desc);
 	if (r < 0) {
 		dv_link_drop(link);
 		dv_link_free(link);
@@ -252,14 +291,14 @@ static int offer(struct dv_mesh *mesh, int fd, bool waits,
 	}
 	link->watch = watch;
 	dv_link_hello(link, &desc);
-	*portp = pair[0];
 	return 0;
 }
 
 int dv_mesh_offer(struct dv_mesh *mesh, int fd, struct dv_link_watch *watch,
 		  struct dv_port **portp, struct dv_err *err)
 {
-	int r = offer(mesh, fd, false, watch, portp);
+	struct dv_link_start start = { .stranger = true };
+	int r = offer(mesh, fd, &start, watch, portp);
 
 	return r < 0 ? dv_err_sys(err, -r, "let a process join") : 0;
 }
@@ -267,11 +306,24 @@ int dv_mesh_offer(struct dv_mesh *mesh, int fd, struct dv_link_watch *watch,
 int dv_mesh_invite(struct dv_mesh *mesh, int *fdp, struct dv_port **portp,
 		   struct dv_err *err)
 {
+	struct dv_mesh_id any = { 0, 0 };
+
+	return dv_mesh_invite_as(mesh, any, fdp, portp, err);
+}
+
+int dv_mesh_invite_as(struct dv_mesh *mesh, struct dv_mesh_id id, int *fdp,
+		      struct dv_port **portp, struct dv_err *err)
+{
+	struct dv_link_start start = {
+		.peer = id,
+		.waits = true,
+		.stranger = (id.hi | id.lo) == 0,
+	};
 	int fds[2];
 	int r = env_pair(mesh->node, fds);
 
 	if (r == 0) {
-		r = offer(mesh, fds[0], true, NULL, portp);
+		r = offer(mesh, fds[0], &start, NULL, portp);
 		if (r < 0)
 			dv_close(fds[1]);
 	}

@@ -44,10 +44,12 @@ struct dv_leave {
 
 struct dv_mesh {
 	struct dv_loop *loop; /* borrowed */
-	struct dv_node *node;
+	struct dv_mesh_node *node;
 	struct dv_node_limits limits;
-	uint64_t window;   /* bytes on the way from one process */
-	uint32_t hello_ms; /* a handshake may take as long */
+	uint64_t window;        /* bytes on the way from one process */
+	uint32_t hello_ms;      /* a handshake may take as long */
+	uint64_t n_violations;  /* links that were cut for breaking the rules */
+	uint64_t n_turned_away; /* guests that were not let in */
 	char name[32];
 	struct dv_list links; /* struct dv_link.in_mesh, those that went down
 			       * and are still needed included */
@@ -55,12 +57,29 @@ struct dv_mesh {
 	struct dv_leave leave;
 	uint8_t *scratch; /* DV_MESH_SCRATCH; read into by one link at a time */
 	bool reading;     /* it is in use: callbacks may run */
+	struct dv_mesh_id ids[16]; /* random ones; the first n_ids are new */
+	unsigned int n_ids;
 };
+
+/* dv_mesh_new() of a node that is @id (zero: any), for an invitation says so.
+ */
+int dv_mesh_new_as(struct dv_mesh **meshp, struct dv_loop *loop,
+		   const struct dv_mesh_opts *opts, struct dv_mesh_id id,
+		   struct dv_err *err);
+/*
+ * dv_mesh_invite() for a node that has to be @id: one that says it is another
+ * is cut off. Zero: it may be any that nobody else here is; and as that is only
+ * its word, its connection is used for its own ports only.
+ */
+int dv_mesh_invite_as(struct dv_mesh *mesh, struct dv_mesh_id id, int *fdp,
+		      struct dv_port **portp, struct dv_err *err);
+/* What dv_mesh_id_text() writes; -EINVAL: it is not, or is zero. */
+int dv_mesh_id_parse(const char *text, struct dv_mesh_id *idp);
 
 /* Borrowed. */
 const char *dv_mesh_name(const struct dv_mesh *mesh);
 /* The mesh of a node that dv_mesh_new() made. Borrowed. */
-struct dv_mesh *dv_mesh_of(const struct dv_node *node);
+struct dv_mesh *dv_mesh_of(const struct dv_mesh_node *node);
 
 /*
  * What an invitation does, over a socket that is connected already (@fd,

@@ -48,24 +48,9 @@ void dv_move_pack(struct dv_mesh_link *link, struct dv_msg *msg)
 	}
 }
 
-int dv_node_give(struct dv_mesh_link *link, struct dv_port *port,
-		 struct dv_port_desc *desc)
-{
-	struct dv_port_desc *packed;
-
-	if (!link->node || link->node != port->end->node) {
-		dv_port_close(port, NULL);
-		return link->node ? -EXDEV : -ENOTCONN;
-	}
-	packed = pack_port(link, port);
-	*desc = *packed;
-	free(packed);
-	return 0;
-}
-
 /* ---- arriving ---- */
 
-static int check_desc(const struct dv_node *node,
+static int check_desc(const struct dv_mesh_node *node,
 		      const struct dv_port_desc *desc, struct dv_err *err)
 {
 	if (dv_id_zero(desc->id) || dv_id_zero(desc->from))
@@ -92,7 +77,7 @@ static struct dv_port_end *over_of(const struct dv_mesh_link *link,
 static int arrive(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 		  struct dv_port **portp)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 	struct dv_end *e = dv_end_new(node, desc->id, desc->pair);
 	struct dv_port *port = e ? dv_end_port(e) : NULL;
 	int r = port ? dv_node_add_end(node, e) : -ENOMEM;
@@ -106,7 +91,6 @@ static int arrive(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 	e->allowed = desc->granted;
 	e->received = e->used = desc->received;
 	dv_place_set(&e->in, link, desc->from);
-	node->counts.moved_in++;
 	*portp = port;
 	return 0;
 }
@@ -125,6 +109,7 @@ static void answer(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 static void arrived(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 		    struct dv_end *e)
 {
+	link->node->counts.moved_in++;
 	answer(link, desc, DV_EV_MOVED, NULL);
 	if (desc->closed || desc->err)
 		dv_end_over(e, over_of(link, desc));
@@ -139,7 +124,7 @@ static void refuse(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 
 	link->node->counts.refused++;
 	dv_err_sys(&why, -r, "a process has no room for the port");
-	answer(link, desc, DV_EV_REFUSED, &why);
+	answer(link, desc, desc->direct ? DV_EV_FAIL : DV_EV_REFUSED, &why);
 }
 
 int dv_move_unpack(struct dv_mesh_link *link, struct dv_msg *msg,
@@ -154,6 +139,8 @@ int dv_move_unpack(struct dv_mesh_link *link, struct dv_msg *msg,
 		if (att->kind != DV_ATT_DESC)
 			continue;
 		r = check_desc(link->node, desc, err);
+		if (r == 0 && desc->direct)
+			r = dv_event_bad(err, "a first port in a message");
 		if (r < 0)
 			return r;
 		r = arrive(link, desc, &port);
@@ -182,10 +169,19 @@ void dv_move_refuse(struct dv_mesh_link *link, const struct dv_msg *msg)
 	}
 }
 
+/* Its peer is where it comes from, and both may send as much. */
+static void share(struct dv_mesh_link *link, const struct dv_port_desc *desc,
+		  struct dv_end *e)
+{
+	dv_place_set(&e->out, link, desc->from);
+	e->granted = desc->granted;
+	e->state = DV_END_OPEN;
+}
+
 int dv_node_take(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 		 struct dv_port **portp)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 	int r;
 
 	if (!node)
@@ -196,6 +192,8 @@ int dv_node_take(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 	r = arrive(link, desc, portp);
 	if (r < 0)
 		refuse(link, desc, r);
+	else if (desc->direct)
+		share(link, desc, (*portp)->end);
 	else
 		arrived(link, desc, (*portp)->end);
 	dv_node_pump(node);
@@ -268,6 +266,7 @@ static void ask_accept(struct dv_end *e, struct dv_mesh_id peer)
 		struct dv_mesh_event ev = { .kind = DV_EV_ACCEPT,
 					    .dst = e->id,
 					    .id = e->id,
+					    .node = e->pair,
 					    .fd = -1 };
 
 		if (!dv_id_eq(link->peer, peer))
@@ -326,6 +325,7 @@ static void seam_join(struct dv_end *e, struct dv_mesh_id peer)
 		return;
 	}
 	e->state = DV_END_OPEN;
+	e->stream = (struct dv_mesh_id){ 0, 0 };
 	if (e->out.link)
 		dv_place_set(&e->in, e->out.link, e->out.id);
 	e->received += e->ahead.cost;
@@ -426,6 +426,7 @@ int dv_move_accept(struct dv_mesh_link *link, struct dv_end *e,
 		dv_place_set(&e->in, link, ev->id);
 		e->state = DV_END_OPEN;
 	} else {
+		e->stream = ev->node;
 		e->state = DV_END_JOINING;
 	}
 	say_accepted(e);

@@ -78,7 +78,7 @@ static bool is_coming(const struct dv_end *e, const struct dv_mesh_link *link)
 
 static struct dv_mesh_link *find_link(struct dv_end *e)
 {
-	struct dv_node *node = e->node;
+	struct dv_mesh_node *node = e->node;
 	struct dv_mesh_id peer = e->word.node;
 	struct dv_list *l, *n;
 	struct dv_end *proxy;
@@ -159,7 +159,6 @@ static void ask(struct dv_end *e)
 	if (is_asked(e))
 		return;
 	e->word.asked = true;
-	e->in.link->asked++;
 	dv_link_put(e->in.link, &ev);
 }
 
@@ -198,6 +197,7 @@ static void act_new_peer(struct dv_end *e)
 		.kind = DV_EV_ACCEPT,
 		.dst = e->word.id,
 		.id = e->id,
+		.node = e->pair,
 		.received = e->received,
 		.granted = e->allowed,
 		.fd = -1,
@@ -272,7 +272,7 @@ static void introduce(struct dv_end *e, struct dv_place *to,
 int dv_move_connect(struct dv_mesh_link *link, struct dv_end *e,
 		    struct dv_mesh_event *ev, struct dv_err *err)
 {
-	struct dv_node *node = e->node;
+	struct dv_mesh_node *node = e->node;
 	struct dv_err why = DV_ERR_INIT;
 	int fds[2] = { -1, -1 };
 	int r;
@@ -313,7 +313,7 @@ static struct dv_port_end *over_introduce(const struct dv_mesh_link *link,
 
 static int adopt(struct dv_mesh_link *link, const struct dv_mesh_event *ev)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 
 	if (ev->fd < 0)
 		return ev->err && ev->err->sys > 0 ? -ev->err->sys : -EMFILE;
@@ -323,13 +323,14 @@ static int adopt(struct dv_mesh_link *link, const struct dv_mesh_event *ev)
 int dv_move_introduce(struct dv_mesh_link *link, struct dv_end *e,
 		      struct dv_mesh_event *ev, struct dv_err *err)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 	bool waits = e && e->in.link == link;
 	/* The new place of a port, or the peer that has asked. */
 	bool place =
 		waits && !e->introduced &&
 		(e->state == DV_END_ARRIVING || e->state == DV_END_JOINING);
-	bool asked = !place && link->asked > 0;
+	/* When who asked is gone, whoever waited for that has asked again. */
+	bool asked = waits && !place && e->word.asked && !e->word.given;
 	int r;
 
 	if (dv_id_zero(ev->node) || dv_id_eq(ev->node, node->id) ||
@@ -344,15 +345,14 @@ int dv_move_introduce(struct dv_mesh_link *link, struct dv_end *e,
 			node->env->close_fd(node, ev->fd);
 		return 0;
 	}
-	link->asked -= asked;
 	if (place)
 		e->introduced = true;
-	else if (waits && e->word.asked)
+	else
 		e->word.given = true;
 	node->introducing = ev->id;
 	r = adopt(link, ev);
 	node->introducing = (struct dv_mesh_id){ 0, 0 };
-	if (r < 0 && waits && (place || e->word.asked))
+	if (r < 0)
 		dv_end_fail(e, over_introduce(link, ev, r));
 	return 0;
 }

@@ -47,7 +47,7 @@ static void give_back(struct dv_msg *msg)
 #define POOL_MAX DV_NODE_POOL_MAX
 #endif
 
-struct dv_msg *dv_msg_new_in(struct dv_node *node, size_t len)
+struct dv_msg *dv_msg_new_in(struct dv_mesh_node *node, size_t len)
 {
 	struct dv_msg *msg = node->pool;
 
@@ -68,7 +68,7 @@ struct dv_msg *dv_msg_new_in(struct dv_node *node, size_t len)
 }
 
 /* @msg has nothing any more, and is as it was when it was new. */
-static void put_back(struct dv_node *node, struct dv_msg *msg)
+static void put_back(struct dv_mesh_node *node, struct dv_msg *msg)
 {
 	if (!msg->pooled || !node || node->dying ||
 	    node->n_pool + 1 > POOL_MAX) {
@@ -76,13 +76,12 @@ static void put_back(struct dv_node *node, struct dv_msg *msg)
 		return;
 	}
 	msg->kept = false;
-	msg->cap_atts = 0;
 	msg->next = node->pool;
 	node->pool = msg;
 	node->n_pool++;
 }
 
-void dv_msg_pool_free(struct dv_node *node)
+void dv_msg_pool_free(struct dv_mesh_node *node)
 {
 	struct dv_msg *msg;
 
@@ -170,7 +169,7 @@ static void drop_att(struct dv_att *att)
 
 struct dv_msg *dv_msg_free(struct dv_msg *msg)
 {
-	struct dv_node *node;
+	struct dv_mesh_node *node;
 
 	if (!msg)
 		return NULL;
@@ -179,8 +178,10 @@ struct dv_msg *dv_msg_free(struct dv_msg *msg)
 		dv_list_del(&msg->in_node);
 	for (uint16_t i = 0; i < msg->n_atts; i++)
 		drop_att(&msg->atts[i]);
-	free(dv_take_ptr(&msg->atts));
-	msg->n_atts = 0;
+	if (msg->atts) {
+		free(dv_take_ptr(&msg->atts));
+		msg->n_atts = msg->cap_atts = 0;
+	}
 	dv_msg_settle(msg);
 	if (msg->heap)
 		put_back(node, msg);
@@ -191,7 +192,7 @@ struct dv_msg *dv_msg_free(struct dv_msg *msg)
 
 struct dv_msg *dv_msg_keep(struct dv_msg *msg)
 {
-	struct dv_node *node = msg->end ? msg->end->node : NULL;
+	struct dv_mesh_node *node = msg->end ? msg->end->node : NULL;
 	struct dv_msg *own;
 
 	if (msg->kept)

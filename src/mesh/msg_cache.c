@@ -2,6 +2,7 @@
 #include "mesh/msg_cache.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/def.h"
 
@@ -26,6 +27,8 @@ static _Thread_local struct {
 	unsigned int users;
 	unsigned int n;
 	size_t total;
+	/* The longest unused first: when there is no room, it goes, as sizes
+	 * that nobody asks for any more would take all of it. */
 	struct {
 		void *p;
 		size_t cap;
@@ -38,13 +41,15 @@ static void *take(unsigned int i, size_t *capp)
 
 	*capp = cache.block[i].cap;
 	cache.total -= *capp;
-	cache.block[i] = cache.block[--cache.n];
+	cache.n--;
+	memmove(&cache.block[i], &cache.block[i + 1],
+		(cache.n - i) * sizeof(cache.block[0]));
 	return p;
 }
 
 void *dv_msg_cache_get(size_t len, size_t *capp)
 {
-	for (unsigned int i = 0; i < cache.n; i++)
+	for (unsigned int i = cache.n; i-- > 0;)
 		if (cache.block[i].cap >= len && cache.block[i].cap / 2 <= len)
 			return take(i, capp);
 	*capp = (len + ROUND - 1) / ROUND * ROUND;
@@ -53,10 +58,14 @@ void *dv_msg_cache_get(size_t len, size_t *capp)
 
 void dv_msg_cache_put(void *p, size_t cap)
 {
-	if (cache.users == 0 || cache.n == BLOCKS || cache.total + cap > KEEP) {
+	size_t old;
+
+	if (cache.users == 0 || cap > KEEP) {
 		free(p);
 		return;
 	}
+	while (cache.n == BLOCKS || cache.total + cap > KEEP)
+		free(take(0, &old));
 	cache.block[cache.n].p = p;
 	cache.block[cache.n++].cap = cap;
 	cache.total += cap;

@@ -13,14 +13,15 @@ enum { BUCKETS_MIN = 16 };
 
 /* Multiplied with random odd numbers: whoever chooses ids does not know which
  * of them meet. */
-static size_t bucket_of(const struct dv_node *node, struct dv_mesh_id id)
+static size_t bucket_of(const struct dv_mesh_node *node, struct dv_mesh_id id)
 {
 	uint64_t h = id.lo * node->key[0] + id.hi * node->key[1];
 
 	return (size_t)(h >> node->bucket_shift);
 }
 
-struct dv_end *dv_node_lookup(const struct dv_node *node, struct dv_mesh_id id)
+struct dv_end *dv_node_lookup(const struct dv_mesh_node *node,
+			      struct dv_mesh_id id)
 {
 	struct dv_end *e = node->buckets[bucket_of(node, id)];
 
@@ -29,7 +30,7 @@ struct dv_end *dv_node_lookup(const struct dv_node *node, struct dv_mesh_id id)
 	return e;
 }
 
-static void put_end(struct dv_node *node, struct dv_end *e)
+static void put_end(struct dv_mesh_node *node, struct dv_end *e)
 {
 	size_t at = bucket_of(node, e->id);
 
@@ -37,7 +38,7 @@ static void put_end(struct dv_node *node, struct dv_end *e)
 	node->buckets[at] = e;
 }
 
-static int grow(struct dv_node *node, size_t n)
+static int grow(struct dv_mesh_node *node, size_t n)
 {
 	struct dv_end **buckets = calloc(n, sizeof(struct dv_end *));
 	struct dv_end **old = node->buckets;
@@ -60,7 +61,7 @@ static int grow(struct dv_node *node, size_t n)
 	return 0;
 }
 
-int dv_node_add_end(struct dv_node *node, struct dv_end *e)
+int dv_node_add_end(struct dv_mesh_node *node, struct dv_end *e)
 {
 	if (node->counts.n_ports >= node->limits->max_ports)
 		return -ENFILE;
@@ -72,7 +73,7 @@ int dv_node_add_end(struct dv_node *node, struct dv_end *e)
 	return 0;
 }
 
-void dv_node_remove_end(struct dv_node *node, struct dv_end *e)
+void dv_node_remove_end(struct dv_mesh_node *node, struct dv_end *e)
 {
 	struct dv_end **at = &node->buckets[bucket_of(node, e->id)];
 
@@ -94,7 +95,7 @@ static void init_link(struct dv_mesh_link *link)
 	dv_list_init(&link->busy);
 }
 
-static void init_lists(struct dv_node *node)
+static void init_lists(struct dv_mesh_node *node)
 {
 	init_link(&node->self);
 	init_link(&node->lost);
@@ -109,10 +110,10 @@ static void init_lists(struct dv_node *node)
 	dv_msgs_init(&node->trash);
 }
 
-int dv_node_new(struct dv_node **nodep, const struct dv_node_env *env,
+int dv_node_new(struct dv_mesh_node **nodep, const struct dv_node_env *env,
 		const struct dv_node_limits *limits, void *owner)
 {
-	dv_autofree struct dv_node *node = calloc(1, sizeof(*node));
+	dv_autofree struct dv_mesh_node *node = calloc(1, sizeof(*node));
 	struct dv_mesh_id key;
 
 	if (!node)
@@ -145,7 +146,7 @@ static void detach(struct dv_port *port)
 	}
 }
 
-static void free_ends(struct dv_node *node)
+static void free_ends(struct dv_mesh_node *node)
 {
 	for (size_t i = 0; i < node->n_buckets; i++) {
 		struct dv_end *e, *next;
@@ -162,7 +163,7 @@ static void free_ends(struct dv_node *node)
 	}
 }
 
-struct dv_node *dv_node_destroy(struct dv_node *node)
+struct dv_mesh_node *dv_node_destroy(struct dv_mesh_node *node)
 {
 	struct dv_list *l;
 
@@ -183,19 +184,19 @@ struct dv_node *dv_node_destroy(struct dv_node *node)
 	return NULL;
 }
 
-void *dv_node_owner(const struct dv_node *node)
+void *dv_node_owner(const struct dv_mesh_node *node)
 {
 	return node->owner;
 }
 
-struct dv_mesh_id dv_node_id(const struct dv_node *node)
+struct dv_mesh_id dv_node_id(const struct dv_mesh_node *node)
 {
 	return node->id;
 }
 
 /* ---- links ---- */
 
-void dv_node_poke_connecting(struct dv_node *node)
+void dv_node_poke_connecting(struct dv_mesh_node *node)
 {
 	struct dv_list *l, *n;
 
@@ -203,13 +204,12 @@ void dv_node_poke_connecting(struct dv_node *node)
 		dv_end_poke(dv_list_of(l, struct dv_end, special));
 }
 
-int dv_node_link_up(struct dv_node *node, struct dv_mesh_link *link)
+int dv_node_link_up(struct dv_mesh_node *node, struct dv_mesh_link *link)
 {
 	if (node->counts.n_links >= node->limits->max_links)
 		return -ENFILE;
 	init_link(link);
 	link->node = node;
-	link->asked = 0;
 	link->heard = false;
 	link->intended = node->introducing;
 	if (link->via)
@@ -240,7 +240,8 @@ static void lose_place(struct dv_place *p, struct dv_port_end *over)
 }
 
 /* Who waits for an ACCEPT that may have come over this link. */
-static void lose_seamed(struct dv_mesh_link *link, const struct dv_node *node,
+static void lose_seamed(struct dv_mesh_link *link,
+			const struct dv_mesh_node *node,
 			const struct dv_err *why)
 {
 	struct dv_port_end how = dv_how_link(link, why);
@@ -255,7 +256,8 @@ static void lose_seamed(struct dv_mesh_link *link, const struct dv_node *node,
 	}
 }
 
-static void forget_introducer(struct dv_node *node, struct dv_mesh_link *via)
+static void forget_introducer(struct dv_mesh_node *node,
+			      struct dv_mesh_link *via)
 {
 	struct dv_list *l, *n;
 
@@ -271,7 +273,7 @@ static void forget_introducer(struct dv_node *node, struct dv_mesh_link *via)
 
 /* Nothing ever came over a link, and who introduced it is gone: then the other
  * side has probably never had it. */
-static struct dv_port_end *over_down(const struct dv_node *node,
+static struct dv_port_end *over_down(const struct dv_mesh_node *node,
 				     const struct dv_mesh_link *link,
 				     const struct dv_err *why)
 {
@@ -286,7 +288,7 @@ static struct dv_port_end *over_down(const struct dv_node *node,
 
 void dv_node_link_down(struct dv_mesh_link *link, const struct dv_err *why)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 	struct dv_list *l;
 
 	if (!node)
@@ -307,7 +309,7 @@ void dv_node_link_down(struct dv_mesh_link *link, const struct dv_err *why)
 
 int dv_link_put(struct dv_mesh_link *link, struct dv_mesh_event *ev)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 
 	if (node)
 		return link->ops->send(link, ev);
@@ -317,7 +319,7 @@ int dv_link_put(struct dv_mesh_link *link, struct dv_mesh_event *ev)
 
 /* ---- looking ---- */
 
-const struct dv_node_counts *dv_node_counts(const struct dv_node *node)
+const struct dv_node_counts *dv_node_counts(const struct dv_mesh_node *node)
 {
 	return &node->counts;
 }
@@ -332,7 +334,7 @@ static bool unfinished(const struct dv_end *e)
 	       (e->inq.first && port->ops && !port->paused && !port->msg);
 }
 
-uint32_t dv_node_unfinished(const struct dv_node *node)
+uint32_t dv_node_unfinished(const struct dv_mesh_node *node)
 {
 	uint32_t n = 0;
 
@@ -340,6 +342,22 @@ uint32_t dv_node_unfinished(const struct dv_node *node)
 		for (struct dv_end *e = node->buckets[i]; e; e = e->next)
 			n += unfinished(e);
 	return n;
+}
+
+bool dv_node_finished(struct dv_mesh_node *node)
+{
+	/* From where one was found the last time: most often it is still
+	 * there, and what was looked at before it is not looked at again. */
+	for (size_t n = 0; n < node->n_buckets; n++) {
+		size_t i = (node->unfinished_at + n) & (node->n_buckets - 1);
+
+		for (struct dv_end *e = node->buckets[i]; e; e = e->next)
+			if (unfinished(e)) {
+				node->unfinished_at = i;
+				return false;
+			}
+	}
+	return true;
 }
 
 static const char *state_name(const struct dv_end *e)
@@ -360,7 +378,7 @@ static const char *state_name(const struct dv_end *e)
 	return roles[e->role] ? roles[e->role] : states[e->state];
 }
 
-void dv_node_each_port(const struct dv_node *node,
+void dv_node_each_port(const struct dv_mesh_node *node,
 		       void (*fn)(void *arg, const struct dv_port_view *view),
 		       void *arg)
 {
@@ -384,7 +402,7 @@ void dv_node_each_port(const struct dv_node *node,
 		}
 }
 
-void dv_node_each_link(const struct dv_node *node,
+void dv_node_each_link(const struct dv_mesh_node *node,
 		       void (*fn)(void *arg, const struct dv_mesh_link *link),
 		       void *arg)
 {

@@ -18,7 +18,7 @@
 #include "mesh/event.h"
 #include "mesh/msg.h"
 
-struct dv_node;
+struct dv_mesh_node;
 struct dv_mesh_link;
 
 /* ---- a link, as the node sees it ----------------------------------- */
@@ -45,22 +45,22 @@ struct dv_link_ops {
 /* Embedded first in the real one. The node owns these fields. */
 struct dv_mesh_link {
 	const struct dv_link_ops *ops;
-	struct dv_node *node;     /* NULL once it is down */
-	struct dv_mesh_id peer;   /* zero until the other side said hello */
-	int32_t pid;              /* of its process; 0 = not known */
-	struct dv_mesh_link *via; /* who introduced it; NULL: ours (invited,
-				   * joined, accepted), trusted for its id */
+	struct dv_mesh_node *node; /* NULL once it is down */
+	struct dv_mesh_id peer;    /* zero until the other side said hello */
+	int32_t pid;               /* of its process; 0 = not known */
+	struct dv_mesh_link *via;  /* who introduced it; NULL: ours (invited,
+				    * joined, accepted), trusted for its id */
 	bool parent; /* it brought us into the mesh: set by who makes the link.
 		      * Whom the parent introduces is trusted like itself. */
-	bool stranger; /* it came by itself (a listener): its id is only what
-			* it says, and no port of others goes there. Set by
-			* who makes the link. */
+	bool stranger; /* it came by itself (a listener), or by an invitation
+			* that says nothing about who may use it: its id is
+			* only what it says, and no port of others goes there.
+			* Set by who makes the link. */
 	struct dv_list at;            /* in the node */
 	struct dv_list ports;         /* that receive or send over it */
 	struct dv_list waiting;       /* that have messages and found no room */
 	struct dv_list busy;          /* that send a long message (DV_MORE) */
 	struct dv_mesh_id introducer; /* of via, also when that is gone */
-	uint32_t asked;               /* introductions that have not come yet */
 	/* The port that it was introduced for: until something was heard, the
 	 * other side may have refused it, so no other port goes there. */
 	struct dv_mesh_id intended;
@@ -73,18 +73,18 @@ struct dv_mesh_link {
 struct dv_node_env {
 	/* A connected pair, for an introduction: two descriptors (in tests:
 	 * numbers). 0 or -errno. */
-	int (*pair)(struct dv_node *node, int fds[2]);
-	void (*close_fd)(struct dv_node *node, int fd);
+	int (*pair)(struct dv_mesh_node *node, int fds[2]);
+	void (*close_fd)(struct dv_mesh_node *node, int fd);
 	/* Make a link to @peer of @fd (consumed), and dv_node_link_up() it
 	 * before returning. Events may be sent on it at once. -errno. */
-	int (*adopt)(struct dv_node *node, int fd, struct dv_mesh_id peer,
+	int (*adopt)(struct dv_mesh_node *node, int fd, struct dv_mesh_id peer,
 		     struct dv_mesh_link *via);
 	/* Cut a link: dv_node_link_down() follows, later. */
 	void (*cut)(struct dv_mesh_link *link, const struct dv_err *why);
 	/* dv_node_run() is wanted, soon. */
-	void (*wake)(struct dv_node *node);
-	/* 128 new bits; never zero. */
-	struct dv_mesh_id (*id)(struct dv_node *node);
+	void (*wake)(struct dv_mesh_node *node);
+	/* 128 new bits; never zero. The first is the node's. */
+	struct dv_mesh_id (*id)(struct dv_mesh_node *node);
 };
 
 struct dv_node_limits {
@@ -95,29 +95,31 @@ struct dv_node_limits {
 
 /* @env, @limits: borrowed, as long as the node. @owner: for env's functions,
  * dv_node_owner(). Returns 0 or -ENOMEM. */
-int dv_node_new(struct dv_node **nodep, const struct dv_node_env *env,
+int dv_node_new(struct dv_mesh_node **nodep, const struct dv_node_env *env,
 		const struct dv_node_limits *limits, void *owner);
 /* All its links are down. Frees its ports, and the messages that were kept,
  * without a callback. Not inside a callback of it. NULL is allowed. Returns
  * NULL. */
-struct dv_node *dv_node_destroy(struct dv_node *node);
-void *dv_node_owner(const struct dv_node *node);
-struct dv_mesh_id dv_node_id(const struct dv_node *node);
+struct dv_mesh_node *dv_node_destroy(struct dv_mesh_node *node);
+void *dv_node_owner(const struct dv_mesh_node *node);
+struct dv_mesh_id dv_node_id(const struct dv_mesh_node *node);
 /* The node of a mesh: mesh.c; a test that has no mesh defines its own. */
-struct dv_node *dv_mesh_node(const struct dv_mesh *mesh);
+struct dv_mesh_node *dv_mesh_node(const struct dv_mesh *mesh);
 
 /* Deliver what ports of this node sent to each other, and what else waits, at
  * most @budget callbacks. True: there is more (wake() was not called again). */
-bool dv_node_run(struct dv_node *node, unsigned int budget);
+bool dv_node_run(struct dv_mesh_node *node, unsigned int budget);
 
-/* Ports with something undelivered, or moving; 0: it may leave. */
-uint32_t dv_node_unfinished(const struct dv_node *node);
+/* Ports with something undelivered, or moving: it looks at each of them. */
+uint32_t dv_node_unfinished(const struct dv_mesh_node *node);
+/* There is none: the node may leave. To be asked again and again. */
+bool dv_node_finished(struct dv_mesh_node *node);
 
 /* ---- links --------------------------------------------------------- */
 
 /* The link can be used. link->ops, peer, pid and via are set. A second link to
  * the same node is allowed. -ENFILE: as many as the limit. */
-int dv_node_link_up(struct dv_node *node, struct dv_mesh_link *link);
+int dv_node_link_up(struct dv_mesh_node *node, struct dv_mesh_link *link);
 
 /* It ended: every port that needs it ends with @why. link->node is NULL then;
  * the memory must stay until link->held is 0 (dv_link_ops.consumed tells). */
@@ -154,18 +156,19 @@ void dv_node_ready(struct dv_mesh_link *link);
 /* ---- first ports --------------------------------------------------- */
 
 /*
- * Give @port (consumed) to the node at the other end of @link, without a
- * message: it becomes the descriptor @desc, which the handshake carries. And
- * the other side: the port it becomes there.
+ * A pair with the node at the other end of @link: *portp (owned by the caller)
+ * is our end, and @desc, which the handshake carries, the other one. Nothing
+ * moves, so what is sent into it waits for no answer. And the other side: the
+ * port that it has. -ENFILE, -ENOMEM, -ENOTCONN.
  */
-int dv_node_give(struct dv_mesh_link *link, struct dv_port *port,
-		 struct dv_port_desc *desc);
+int dv_node_share(struct dv_mesh_link *link, struct dv_port **portp,
+		  struct dv_port_desc *desc);
 int dv_node_take(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 		 struct dv_port **portp);
 
 /* ---- pairs --------------------------------------------------------- */
 
-int dv_node_pair(struct dv_node *node, struct dv_port *pair[2]);
+int dv_node_pair(struct dv_mesh_node *node, struct dv_port *pair[2]);
 
 /* ---- looking ------------------------------------------------------- */
 
@@ -176,7 +179,7 @@ struct dv_node_counts {
 	uint64_t introduced, dropped, failed;
 	uint32_t n_ports, n_proxies, n_links;
 };
-const struct dv_node_counts *dv_node_counts(const struct dv_node *node);
+const struct dv_node_counts *dv_node_counts(const struct dv_mesh_node *node);
 
 struct dv_port_view {
 	struct dv_mesh_id id, peer, peer_node; /* as far as known */
@@ -185,9 +188,9 @@ struct dv_port_view {
 	uint64_t sent, granted, received;
 };
 /* Calls @fn for every port; it changes nothing. */
-void dv_node_each_port(const struct dv_node *node,
+void dv_node_each_port(const struct dv_mesh_node *node,
 		       void (*fn)(void *arg, const struct dv_port_view *view),
 		       void *arg);
-void dv_node_each_link(const struct dv_node *node,
+void dv_node_each_link(const struct dv_mesh_node *node,
 		       void (*fn)(void *arg, const struct dv_mesh_link *link),
 		       void *arg);

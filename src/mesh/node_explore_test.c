@@ -114,7 +114,7 @@ static void explore(const struct x_scenario *sc)
 		good = x_search(&s, sc);
 		n_states += s.states.n;
 		n_histories += s.histories.n;
-		if (!sc->four && !soak())
+		if (!sc->four && (!soak() || sc->large))
 			break;
 	}
 	x_watch(NULL);
@@ -145,6 +145,7 @@ static void explore(const struct x_scenario *sc)
 	TEST(n)                                                      \
 	{                                                            \
 		static const struct x_scenario sc = { .name = #n,    \
+						      .large = true, \
 						      __VA_ARGS__ }; \
 		if (!soak() && !getenv("EXPLORE"))                   \
 			SKIP("only with DAVIT_SOAK=1");              \
@@ -416,6 +417,15 @@ EXPLORE(small_window_two_bridges_no_room, .n_nodes = 3, .links = "01 12",
 	.threads = { { STOP(1, 0), S(3), B(2, 1), S(0), S(0), S(0), B(4, 3),
 		       GO(1, 0) } });
 
+/* Who was bridged grants for its old stream to a port that has just been
+ * accepted by somebody at the same node. */
+EXPLORE(small_window_bridge_of_what_arrives, .n_nodes = 2, .links = "01",
+	.pairs = { { 0, 0 }, { 0, 1 }, { 0, 1 } }, .n_pairs = 3,
+	.port_window = 100,
+	.threads = { { M(0, 4), S(0), STOP(0, 1), S(1), S(0), S(0), B(0, 3),
+		       GO(0, 1) },
+		     { P(2), S(3), R(2) } });
+
 EXPLORE(small_peer_window, .n_nodes = 2, .links = "01",
 	.pairs = { { 0, 1 }, { 0, 1 } }, .n_pairs = 2, .peer_window = 50,
 	.threads = { { S(0), S(0), M(0, 2), S(0) }, { S(1), S(1) } });
@@ -458,6 +468,11 @@ SOAK(move_two_across_and_close, .n_nodes = 3, .links = "01 02",
 SOAK(move_two_across_and_both_close, .n_nodes = 3, .links = "01 02",
      .pairs = { { 0, 2 }, { 0, 1 }, { 0, 1 }, { 0, 2 } }, .n_pairs = 4,
      .threads = { { M(0, 4), S(0), C(0) }, { M(2, 6), C(2) } });
+
+/* The one introduction too many is not taken for that of the third port. */
+SOAK(move_two_across_and_one_elsewhere, .n_nodes = 4, .links = "01 02 03",
+     .pairs = { { 0, 1 }, { 0, 2 }, { 0, 1 }, { 0, 2 }, { 0, 1 }, { 0, 3 } },
+     .n_pairs = 6, .threads = { { M(0, 6), M(2, 8), M(4, 10), C(2) } });
 
 SOAK(move_three_across, .n_nodes = 3, .links = "01 02",
      .pairs = { { 0, 2 }, { 0, 1 }, { 0, 1 }, { 0, 2 }, { 0, 2 } },

@@ -19,20 +19,20 @@ struct side {
 
 static bool wants;
 
-static int env_pair(struct dv_node *node, int fds[2])
+static int env_pair(struct dv_mesh_node *node, int fds[2])
 {
 	(void)node;
 	(void)fds;
 	return -EMFILE;
 }
 
-static void env_close(struct dv_node *node, int fd)
+static void env_close(struct dv_mesh_node *node, int fd)
 {
 	(void)node;
 	(void)fd;
 }
 
-static int env_adopt(struct dv_node *node, int fd, struct dv_mesh_id peer,
+static int env_adopt(struct dv_mesh_node *node, int fd, struct dv_mesh_id peer,
 		     struct dv_mesh_link *via)
 {
 	(void)node;
@@ -48,13 +48,13 @@ static void env_cut(struct dv_mesh_link *link, const struct dv_err *why)
 	(void)why;
 }
 
-static void env_wake(struct dv_node *node)
+static void env_wake(struct dv_mesh_node *node)
 {
 	(void)node;
 	wants = true;
 }
 
-static struct dv_mesh_id env_id(struct dv_node *node)
+static struct dv_mesh_id env_id(struct dv_mesh_node *node)
 {
 	static uint64_t n;
 
@@ -98,7 +98,7 @@ static void start(struct side *s, struct dv_port *port)
 	dv_port_start(port, &ops, s);
 }
 
-static void run(struct dv_node *node)
+static void run(struct dv_mesh_node *node)
 {
 	while (wants)
 		wants = dv_node_run(node, 4);
@@ -146,7 +146,7 @@ static void scenario(void)
 {
 	struct dv_port *ab[2], *cd[2];
 	struct side a, b, c, d;
-	struct dv_node *node;
+	struct dv_mesh_node *node;
 
 	wants = false;
 	if (dv_node_new(&node, &env, &limits, NULL) < 0)

@@ -424,7 +424,7 @@ static bool death_after(int dies, int steps, uint32_t lost)
 		w.b.port = NULL;
 	if (dies)
 		w.at[dies].port = NULL;
-	try_kill(&w.t, dies, lost);
+	try_kill(&w.t, dies, (lost & 1) * 0xf | (lost >> 1) * 0xf0);
 	try_settle(&w.t);
 	if (w.at[2].n_ports) {
 		rec_start(&w.a, w.at[2].ports[--w.at[2].n_ports]);

@@ -96,8 +96,8 @@ struct dv_word {
 };
 
 struct dv_end {
-	struct dv_node *node; /* NULL: only messages are charged to it */
-	struct dv_end *next;  /* of its bucket */
+	struct dv_mesh_node *node; /* NULL: only messages are charged to it */
+	struct dv_end *next;       /* of its bucket */
 	struct dv_mesh_id id, pair;
 	struct dv_port *port; /* OWNED */
 	enum dv_end_state state;
@@ -122,6 +122,7 @@ struct dv_end {
 	struct dv_msgs outq;  /* accepted, not sent */
 
 	uint64_t sent, granted;           /* outgoing */
+	struct dv_mesh_id stream;         /* JOINING: its name at the peer */
 	uint64_t received, allowed, used; /* incoming */
 	uint32_t n_charged;
 	/* SEAMED: links that have not answered yet; owned, NULL: none. */
@@ -163,7 +164,7 @@ static_assert(sizeof(struct dv_port) >= sizeof(struct dv_port_desc),
 struct dv_self_event;
 struct dv_tomb;
 
-struct dv_node {
+struct dv_mesh_node {
 	const struct dv_node_env *env;
 	const struct dv_node_limits *limits;
 	void *owner;
@@ -174,7 +175,8 @@ struct dv_node {
 	struct dv_list links;
 
 	struct dv_end **buckets;
-	size_t n_buckets; /* a power of two */
+	size_t n_buckets;     /* a power of two */
+	size_t unfinished_at; /* dv_node_finished() found one there */
 	unsigned int bucket_shift;
 	uint64_t key[2]; /* odd: a peer cannot aim at a bucket */
 
@@ -272,23 +274,24 @@ void dv_msg_settle_end(struct dv_msg *msg);
 /* Nor against the link. */
 void dv_msg_settle(struct dv_msg *msg);
 /* As dv_msg_new(), from the pool of @node if it is small. */
-struct dv_msg *dv_msg_new_in(struct dv_node *node, size_t len);
-void dv_msg_pool_free(struct dv_node *node);
+struct dv_msg *dv_msg_new_in(struct dv_mesh_node *node, size_t len);
+void dv_msg_pool_free(struct dv_mesh_node *node);
 /* A message that may be queued: itself, or for a borrowed one a copy (it is
  * consumed). NULL: no memory, it is as before. */
 struct dv_msg *dv_msg_own(struct dv_msg *msg);
 
 /* ---- the node (node.c, node_run.c) ---- */
 
-struct dv_end *dv_node_lookup(const struct dv_node *node, struct dv_mesh_id id);
+struct dv_end *dv_node_lookup(const struct dv_mesh_node *node,
+			      struct dv_mesh_id id);
 /* @e->id is set. -ENFILE, -ENOMEM. */
-int dv_node_add_end(struct dv_node *node, struct dv_end *e);
-void dv_node_remove_end(struct dv_node *node, struct dv_end *e);
-void dv_node_work(struct dv_node *node);
+int dv_node_add_end(struct dv_mesh_node *node, struct dv_end *e);
+void dv_node_remove_end(struct dv_mesh_node *node, struct dv_end *e);
+void dv_node_work(struct dv_mesh_node *node);
 /* Ends whose word needs a link may look for one again. */
-void dv_node_poke_connecting(struct dv_node *node);
+void dv_node_poke_connecting(struct dv_mesh_node *node);
 /* Work off what there is to do, unless that is being done. */
-static inline void dv_node_pump(struct dv_node *node)
+static inline void dv_node_pump(struct dv_mesh_node *node)
 {
 	if (node->pumping ||
 	    (!node->self_first && !node->trash.first &&
@@ -310,7 +313,7 @@ int dv_link_put(struct dv_mesh_link *link, struct dv_mesh_event *ev);
 
 /* ---- ends (port_end.c) ---- */
 
-struct dv_end *dv_end_new(struct dv_node *node, struct dv_mesh_id id,
+struct dv_end *dv_end_new(struct dv_mesh_node *node, struct dv_mesh_id id,
 			  struct dv_mesh_id pair);
 /* A port for it. NULL: no memory. */
 struct dv_port *dv_end_port(struct dv_end *e);
@@ -331,9 +334,9 @@ struct dv_port_end *dv_over_new(const struct dv_port_end *how);
 void dv_over_free(struct dv_port_end *over);
 struct dv_port_end *dv_over_event(const struct dv_mesh_link *link,
 				  const struct dv_mesh_event *ev);
-struct dv_port_end *dv_over_here(const struct dv_node *node, int sys,
+struct dv_port_end *dv_over_here(const struct dv_mesh_node *node, int sys,
 				 const char *what);
-struct dv_port_end dv_how_here(const struct dv_node *node, int sys,
+struct dv_port_end dv_how_here(const struct dv_mesh_node *node, int sys,
 			       const char *what);
 struct dv_port_end dv_how_link(const struct dv_mesh_link *link,
 			       const struct dv_err *why);
@@ -349,9 +352,9 @@ void dv_end_deliver(struct dv_end *e, struct dv_msg *msg);
 void dv_end_tell(struct dv_end *e, const struct dv_place *p,
 		 const struct dv_port_end *over);
 /* Why a port that is gone had failed. NULL: not known. */
-const struct dv_port_end *dv_tomb_find(const struct dv_node *node,
+const struct dv_port_end *dv_tomb_find(const struct dv_mesh_node *node,
 				       struct dv_mesh_id id);
-void dv_tombs_free(struct dv_node *node);
+void dv_tombs_free(struct dv_mesh_node *node);
 
 /* ---- sending (port_out.c) ---- */
 
@@ -381,7 +384,9 @@ enum dv_from dv_event_from(const struct dv_mesh_link *link,
 			   const struct dv_end *e);
 int dv_event_in(struct dv_mesh_link *link, struct dv_mesh_event *ev,
 		struct dv_err *err);
-dv_event_fn dv_event_message;
+/* A message came for @e (NULL: that is gone); @msg is consumed. */
+int dv_event_message(struct dv_mesh_link *link, struct dv_end *e,
+		     struct dv_msg *msg, struct dv_err *err);
 
 /* ---- moving (move.c, move_peer.c) ---- */
 
@@ -419,7 +424,7 @@ bool dv_bridge_settle(struct dv_end *sink);
 
 /* ---- the link to itself (self.c) ---- */
 
-void dv_self_init(struct dv_node *node);
+void dv_self_init(struct dv_mesh_node *node);
 /* One event; false: there was none. */
-bool dv_self_next(struct dv_node *node);
-void dv_self_free(struct dv_node *node);
+bool dv_self_next(struct dv_mesh_node *node);
+void dv_self_free(struct dv_mesh_node *node);

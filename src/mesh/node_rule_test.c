@@ -5,6 +5,8 @@
  */
 #include "mesh/node_try.h"
 
+#include <errno.h>
+
 #include "mesh/node_priv.h"
 
 /* Node 0 is honest, node 1 has the peer of its port, node 2 has nothing to do
@@ -167,6 +169,77 @@ TEST(rule_more_messages_than_granted_are_a_violation)
 	world_down(&w);
 }
 
+/* What its peer says to a port whose proxy has not said END waits, and counts
+ * against the link that it came over: the window of that is its bound. It waits
+ * no longer than the proxy lives. */
+TEST(rule_what_waits_for_an_end_is_charged_and_does_not_wait_for_ever)
+{
+	enum { N = 100 };
+	struct dv_port_desc desc = {
+		.id = { 77, 1 },
+		.from = { 77, 2 },
+		.pair = { 77, 4 },
+		.received = DV_TOTAL_START,
+		.granted = DV_TOTAL_START + 1000,
+	};
+	struct dv_mesh_id far = { 66, 6 };
+	struct try_link *l;
+	struct rec r = { 0 };
+	struct world w;
+
+	world_up(&w);
+	l = try_link(&w.t, 0, 2);
+	CHECK_EQ(dv_node_take(&try_link(&w.t, 0, 1)->link, &desc, &r.port), 0);
+	rec_start(&r, r.port);
+	for (int i = 0; i <= N; i++) {
+		struct dv_mesh_event ev = event(
+			&w, i ? DV_EV_MESSAGE : DV_EV_ACCEPT, desc.id, far);
+
+		CHECK_EQ(dv_node_event(&l->link, &ev, &w.err), 0);
+	}
+	CHECK_EQ(r.port->end->state, DV_END_JOINING);
+	CHECK_EQ(l->link.held, N * (64 + 6));
+	CHECK_STR(r.got, "");
+	/* END never comes, for the proxy dies. */
+	w.b.port = NULL;
+	try_kill(&w.t, 1, UINT32_MAX);
+	try_settle(&w.t);
+	CHECK_EQ(r.n_ended, 1);
+	CHECK(!r.end.closed);
+	CHECK_EQ(l->link.held, 0);
+	rec_close(&r);
+	world_down(&w);
+}
+
+/* A place that is this node itself, with ports that there are not. */
+TEST(rule_a_peer_cannot_lead_a_port_to_its_own_node)
+{
+	static const int kinds[] = { DV_EV_NEW_PEER, DV_EV_ACCEPT, DV_EV_END,
+				     DV_EV_CONNECT };
+
+	for (size_t i = 0; i < DV_ARRAY_LEN(kinds); i++) {
+		for (int own = 0; own < 2; own++) {
+			struct dv_mesh_event ev;
+			struct world w;
+
+			world_up(&w);
+			ev = event(&w, kinds[i], dv_port_id(w.a.port),
+				   own ? dv_port_id(w.c.port)
+				       : (struct dv_mesh_id){ 9, 9 });
+			ev.node = dv_node_id(w.t.nodes[0].node);
+			say(&w, 1, ev);
+			memset(w.t.fault, 0, sizeof(w.t.fault));
+			CHECK_EQ(w.c.n_ended + w.d.n_ended, 0);
+			CHECK_EQ(rec_say(w.d.port, "d"), 0);
+			CHECK_EQ(rec_say(w.c.port, "c"), 0);
+			try_settle(&w.t);
+			CHECK_STR(w.c.got, "d");
+			CHECK_STR(w.d.got, "c");
+			world_down(&w);
+		}
+	}
+}
+
 TEST(rule_totals_that_could_wrap_are_a_violation)
 {
 	struct dv_mesh_event ev;
@@ -207,7 +280,7 @@ TEST(rule_a_port_that_arrives_must_make_sense)
 		.received = DV_TOTAL_START,
 		.granted = DV_TOTAL_START + 1000,
 	};
-	struct dv_port_desc bad[5];
+	struct dv_port_desc bad[6];
 	struct world w;
 
 	world_up(&w);
@@ -218,9 +291,32 @@ TEST(rule_a_port_that_arrives_must_make_sense)
 	bad[2].received = UINT64_MAX - 1;
 	bad[3].granted = UINT64_MAX;
 	bad[4].id = dv_port_id(w.c.port);
+	bad[5].direct = true; /* only a handshake has those */
 	for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++)
 		CHECK_EQ(bring(&w, bad[i]), -EPROTO);
 	CHECK_EQ(w.a.n_ports, 0);
+	check_alive(&w);
+	world_down(&w);
+}
+
+TEST(rule_a_first_port_that_a_full_node_does_not_take_ends)
+{
+	struct dv_port *port = NULL;
+	struct dv_port_desc desc;
+	struct rec r = { 0 };
+	struct world w;
+
+	world_up(&w);
+	w.t.nodes[1].limits.max_ports = 1;
+	CHECK_EQ(dv_node_share(&try_link(&w.t, 0, 1)->link, &r.port, &desc), 0);
+	rec_start(&r, r.port);
+	CHECK_EQ(rec_say(r.port, "x"), 0);
+	CHECK_EQ(dv_node_take(&try_link(&w.t, 1, 0)->link, &desc, &port),
+		 -ENFILE);
+	try_settle(&w.t);
+	CHECK_EQ(r.n_ended, 1);
+	CHECK_EQ(r.end.err.sys, ENFILE);
+	rec_close(&r);
 	check_alive(&w);
 	world_down(&w);
 }
@@ -245,6 +341,39 @@ TEST(rule_an_introduction_nobody_asked_for_is_not_taken)
 	}
 	CHECK_EQ(dv_node_counts(w.t.nodes[0].node)->n_links, 2);
 	check_alive(&w);
+	world_down(&w);
+}
+
+/* Two ports of node 0 wait for introductions by node 1; one is gone when its
+ * own comes. */
+TEST(rule_an_introduction_for_a_port_that_is_gone_is_not_taken_for_another)
+{
+	struct dv_mesh_id gone = { 7777, 2 };
+	struct dv_mesh_event ev;
+	struct world w;
+	int fds[2] = { -1, -1 };
+
+	world_up(&w);
+	ev = event(&w, DV_EV_NEW_PEER, dv_port_id(w.a.port),
+		   (struct dv_mesh_id){ 9, 9 });
+	ev.node = (struct dv_mesh_id){ 8, 8 };
+	CHECK_EQ(dv_node_event(&try_link(&w.t, 0, 1)->link, &ev, &w.err), 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(try_env_pair(w.t.nodes[1].node, fds), 0);
+		ev = event(&w, DV_EV_INTRODUCE, (struct dv_mesh_id){ 0, 0 },
+			   i ? dv_port_id(w.a.port) : gone);
+		ev.node = (struct dv_mesh_id){ 8, 8 };
+		ev.fd = fds[0];
+		CHECK_EQ(
+			dv_node_event(&try_link(&w.t, 0, 1)->link, &ev, &w.err),
+			0);
+		CHECK_EQ(dv_node_counts(w.t.nodes[0].node)->n_links, 2 + i);
+		try_env_close(w.t.nodes[1].node, fds[1]);
+	}
+	/* Node 1 has asked for none of this, and cuts the link. */
+	try_settle(&w.t);
+	memset(w.t.fault, 0, sizeof(w.t.fault));
+	CHECK_EQ(w.c.n_ended + w.d.n_ended, 0);
 	world_down(&w);
 }
 
@@ -375,6 +504,36 @@ TEST(rule_a_node_cannot_lead_a_port_to_one_of_somebody_else)
 		try_settle(&w.t);
 		CHECK_STR(w.d.got, "from c");
 		CHECK_STR(w.c.got, "from d");
+		world_down(&w);
+	}
+}
+
+/* Node 2 came by itself, and who it is is only its own word: what another one
+ * has sent to the node of that name is not told to it. */
+TEST(rule_a_stranger_hears_nothing_of_the_ports_of_others)
+{
+	for (int stranger = 0; stranger < 2; stranger++) {
+		struct dv_mesh_event ev;
+		struct try_link *l;
+		struct world w;
+
+		world_up(&w);
+		l = try_link(&w.t, 0, 2);
+		l->link.stranger = stranger;
+		ev = event(&w, DV_EV_NEW_PEER, dv_port_id(w.a.port),
+			   (struct dv_mesh_id){ 9, 9 });
+		CHECK_EQ(
+			dv_node_event(&try_link(&w.t, 0, 1)->link, &ev, &w.err),
+			0);
+		dv_node_run(w.t.nodes[0].node, 100);
+		CHECK_EQ(l->head != NULL, !stranger);
+		/* But for its own ports it is as any other. */
+		CHECK_EQ(rec_say(w.c.port, "c"), 0);
+		CHECK_EQ(rec_say(w.d.port, "d"), 0);
+		try_settle(&w.t);
+		memset(w.t.fault, 0, sizeof(w.t.fault));
+		CHECK_STR(w.c.got, "d");
+		CHECK_STR(w.d.got, "c");
 		world_down(&w);
 	}
 }

@@ -22,7 +22,7 @@ void dv_end_reap(struct dv_end *e)
 		free(e);
 }
 
-static bool work_once(struct dv_node *node)
+static bool work_once(struct dv_mesh_node *node)
 {
 	struct dv_list *l;
 
@@ -39,7 +39,7 @@ static bool work_once(struct dv_node *node)
 	return true;
 }
 
-void dv_node_work(struct dv_node *node)
+void dv_node_work(struct dv_mesh_node *node)
 {
 	struct dv_list *l;
 
@@ -79,7 +79,7 @@ static bool has_callback(const struct dv_port *port)
 
 void dv_node_schedule(struct dv_port *port)
 {
-	struct dv_node *node = port->end->node;
+	struct dv_mesh_node *node = port->end->node;
 
 	if (!dv_list_empty(&port->ready) || !has_callback(port))
 		return;
@@ -93,7 +93,7 @@ void dv_node_schedule(struct dv_port *port)
 /* @msg is freed unless it was kept. */
 static void call_message(struct dv_port *port, struct dv_msg *msg)
 {
-	struct dv_node *node = port->end->node;
+	struct dv_mesh_node *node = port->end->node;
 
 	node->counts.received++;
 	node->counts.received_bytes += msg->len;
@@ -107,7 +107,7 @@ static void call_message(struct dv_port *port, struct dv_msg *msg)
 
 static void call_ended(struct dv_port *port)
 {
-	struct dv_node *node = port->end->node;
+	struct dv_mesh_node *node = port->end->node;
 	/* A copy: the port may be closed inside. */
 	struct dv_port_end end = *port->end->over;
 
@@ -120,7 +120,7 @@ static void call_ended(struct dv_port *port)
 
 static void call_writable(struct dv_port *port)
 {
-	struct dv_node *node = port->end->node;
+	struct dv_mesh_node *node = port->end->node;
 
 	port->full = false;
 	if (!port->ops->writable)
@@ -146,7 +146,7 @@ static void call(struct dv_port *port)
 
 static unsigned int turn(struct dv_port *port, unsigned int budget)
 {
-	struct dv_node *node = port->end->node;
+	struct dv_mesh_node *node = port->end->node;
 	unsigned int n = 0;
 
 	node->current = port;
@@ -161,7 +161,7 @@ static unsigned int turn(struct dv_port *port, unsigned int budget)
 	return n;
 }
 
-bool dv_node_run(struct dv_node *node, unsigned int budget)
+bool dv_node_run(struct dv_mesh_node *node, unsigned int budget)
 {
 	struct dv_list *l;
 
@@ -176,7 +176,7 @@ bool dv_node_run(struct dv_node *node, unsigned int budget)
 
 void dv_node_deliver_now(struct dv_end *e, struct dv_msg *msg)
 {
-	struct dv_node *node = e->node;
+	struct dv_mesh_node *node = e->node;
 
 	call_message(e->port, msg);
 	node->current = NULL;

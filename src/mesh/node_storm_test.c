@@ -74,17 +74,14 @@ static struct x_end *pick(struct storm *s, int node)
 	return NULL;
 }
 
-/* One end goes to a neighbour, as a handshake does it; over the others ports
- * can be sent there then. */
-static int give(struct storm *s, struct try_link *l, struct dv_port **port)
+/* One end at a neighbour, as a handshake makes it; over the others ports can be
+ * sent there then. */
+static int share(struct try_link *l, struct dv_port *pair[2])
 {
-	struct dv_port_desc desc = { .err = NULL };
+	struct dv_port_desc desc;
+	int r = dv_node_share(&l->link, &pair[0], &desc);
 
-	if (dv_node_give(&l->link, *port, &desc) < 0 ||
-	    dv_node_take(&l->other->link, &desc, port) < 0)
-		x_fault(&s->w, "no port for node %d", l->peer);
-	free(desc.err);
-	return l->peer;
+	return r < 0 ? r : dv_node_take(&l->other->link, &desc, &pair[1]);
 }
 
 static void do_pair(struct storm *s)
@@ -96,12 +93,13 @@ static void do_pair(struct storm *s)
 
 	if (!s->w.t.nodes[node].node || nr + 2 > X_ENDS)
 		return;
-	if (dv_node_pair(s->w.t.nodes[node].node, pair) < 0) {
-		x_fault(&s->w, "no pair at node %d", node);
+	if (!l || !l->other || !try_link_flows(l->other))
+		to = node;
+	if ((to == node ? dv_node_pair(s->w.t.nodes[node].node, pair)
+			: share(l, pair)) < 0) {
+		x_fault(&s->w, "no pair at nodes %d and %d", node, to);
 		return;
 	}
-	to = l && l->other && try_link_flows(l->other) ? give(s, l, &pair[1])
-						       : node;
 	s->w.n_ends += 2;
 	x_end_init(&s->w, nr, node, pair[0]);
 	x_end_init(&s->w, nr + 1, to, pair[1]);
@@ -115,7 +113,10 @@ static void do_send(struct storm *s, struct x_end *e)
 		return;
 	s->n_sent++;
 	tell(s, "send", e, NULL);
-	x_do_send(e, more[roll(s, DV_ARRAY_LEN(more))]);
+	if (roll(s, 50) == 0)
+		x_do_send_fd(e, STDERR_FILENO);
+	else
+		x_do_send(e, more[roll(s, DV_ARRAY_LEN(more))]);
 }
 
 /*
@@ -175,7 +176,7 @@ static void do_kill(struct storm *s)
 	s->n_kills++;
 	if (s->w.loud)
 		printf("# kill node %d\n", n);
-	x_do_kill(&s->w, n, roll(s, UINT16_MAX));
+	x_do_kill(&s->w, n, roll(s, UINT32_MAX));
 }
 
 static void do_pause(struct x_end *e)

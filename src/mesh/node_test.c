@@ -11,7 +11,7 @@
 /* A node, and a pair with somebody at both ends. */
 struct home {
 	struct try t;
-	struct dv_node *node;
+	struct dv_mesh_node *node;
 	struct rec a, b;
 };
 
@@ -164,10 +164,10 @@ TEST(node_close_gets_rid_of_what_waits_for_the_window_first)
 	home_up(&h, 256);
 	dv_port_pause(h.b.port, true);
 	rec_say(h.a.port, "abcde");
-	CHECK(dv_node_unfinished(h.node) > 0);
+	CHECK(dv_node_unfinished(h.node) > 0 && !dv_node_finished(h.node));
 	h.a.port = dv_port_close(h.a.port, NULL);
 	try_settle(&h.t);
-	CHECK(dv_node_unfinished(h.node) > 0);
+	CHECK(dv_node_unfinished(h.node) > 0 && !dv_node_finished(h.node));
 	dv_port_pause(h.b.port, false);
 	try_settle(&h.t);
 	CHECK_STR(h.b.got, "abcde");

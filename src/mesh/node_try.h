@@ -130,6 +130,7 @@ static inline void rec_done(struct try *t)
 		CHECK_EQ(dv_node_counts(t->nodes[i].node)->n_ports, 0);
 		CHECK_EQ(dv_node_counts(t->nodes[i].node)->n_proxies, 0);
 		CHECK_EQ(dv_node_unfinished(t->nodes[i].node), 0);
+		CHECK(dv_node_finished(t->nodes[i].node));
 	}
 	try_free(t);
 	if (t->fault[0])

@@ -20,7 +20,8 @@ static void free_pair(struct dv_port *pair[2])
 	}
 }
 
-static struct dv_port *new_port(struct dv_node *node, struct dv_mesh_id pair)
+static struct dv_port *new_port(struct dv_mesh_node *node,
+				struct dv_mesh_id pair)
 {
 	struct dv_end *e = dv_end_new(node, node->env->id(node), pair);
 	struct dv_port *port = e ? dv_end_port(e) : NULL;
@@ -30,18 +31,17 @@ static struct dv_port *new_port(struct dv_node *node, struct dv_mesh_id pair)
 	return port;
 }
 
-static void join(struct dv_end *e, struct dv_end *peer)
+static void join(struct dv_end *e, struct dv_mesh_link *link,
+		 struct dv_mesh_id peer)
 {
-	struct dv_node *node = e->node;
-
-	dv_place_set(&e->in, &node->self, peer->id);
-	dv_place_set(&e->out, &node->self, peer->id);
+	dv_place_set(&e->in, link, peer);
+	dv_place_set(&e->out, link, peer);
 	e->received = e->used = DV_TOTAL_START;
-	e->allowed = DV_TOTAL_START + node->limits->port_window;
+	e->allowed = DV_TOTAL_START + e->node->limits->port_window;
 	e->granted = e->allowed;
 }
 
-int dv_node_pair(struct dv_node *node, struct dv_port *pair[2])
+int dv_node_pair(struct dv_mesh_node *node, struct dv_port *pair[2])
 {
 	struct dv_mesh_id id = node->env->id(node);
 	int r;
@@ -60,8 +60,40 @@ int dv_node_pair(struct dv_node *node, struct dv_port *pair[2])
 	for (int i = 0; i < 2; i++) {
 		r = dv_node_add_end(node, pair[i]->end);
 		dv_assert(r == 0);
-		join(pair[i]->end, pair[1 - i]->end);
+		join(pair[i]->end, &node->self, pair[1 - i]->end->id);
 	}
+	return 0;
+}
+
+int dv_node_share(struct dv_mesh_link *link, struct dv_port **portp,
+		  struct dv_port_desc *desc)
+{
+	struct dv_mesh_node *node = link->node;
+	struct dv_port *port;
+	int r;
+
+	*portp = NULL;
+	if (!node)
+		return -ENOTCONN;
+	port = new_port(node, node->env->id(node));
+	if (!port)
+		return -ENOMEM;
+	r = dv_node_add_end(node, port->end);
+	if (r < 0) {
+		free(port->end);
+		free(port);
+		return r;
+	}
+	*desc = (struct dv_port_desc){
+		.id = node->env->id(node),
+		.from = port->end->id,
+		.pair = dv_pair_other(port->end->pair),
+		.direct = true,
+	};
+	join(port->end, link, desc->id);
+	desc->granted = port->end->granted;
+	desc->received = port->end->received;
+	*portp = port;
 	return 0;
 }
 
@@ -166,7 +198,7 @@ static void disown(struct dv_msg *msg)
 static int send(struct dv_port *port, struct dv_msg *msg)
 {
 	struct dv_end *e = port->end;
-	struct dv_node *node = e->node;
+	struct dv_mesh_node *node = e->node;
 
 	node->counts.sent++;
 	node->counts.sent_bytes += msg->len;
@@ -210,8 +242,7 @@ static bool send_borrowed(struct dv_port *port, const void *data, size_t len)
 		.borrowed = true,
 	};
 
-	if (len > DV_NODE_STACK_MAX || e->out.link == &e->node->self ||
-	    !dv_end_send_now(e, &msg))
+	if (!dv_end_send_now(e, &msg))
 		return false;
 	e->node->counts.sent++;
 	e->node->counts.sent_bytes += len;
@@ -221,6 +252,7 @@ static bool send_borrowed(struct dv_port *port, const void *data, size_t len)
 int dv_port_send_bytes(struct dv_port *port, const void *data, size_t len,
 		       struct dv_err *err)
 {
+	struct dv_end *e = port->end;
 	struct dv_msg *msg;
 	int r = check_port(port, len, err);
 
@@ -228,9 +260,10 @@ int dv_port_send_bytes(struct dv_port *port, const void *data, size_t len,
 		port->full |= r == -EAGAIN;
 		return r;
 	}
-	if (send_borrowed(port, data, len))
+	if (len <= DV_NODE_STACK_MAX && e->out.link != &e->node->self &&
+	    send_borrowed(port, data, len))
 		return 0;
-	msg = dv_msg_new_in(port->end->node, len);
+	msg = dv_msg_new_in(e->node, len);
 	if (!msg)
 		return dv_err_sys(err, ENOMEM, "send");
 	if (len > 0)
@@ -255,7 +288,7 @@ static struct dv_end *free_port(struct dv_port *port)
 }
 
 /* Without memory it is closed without a reason. */
-static struct dv_port_end *reason_of(const struct dv_node *node,
+static struct dv_port_end *reason_of(const struct dv_mesh_node *node,
 				     const struct dv_err *reason)
 {
 	struct dv_port_end *fin;
@@ -309,7 +342,7 @@ static int check_bridge(const struct dv_port *a, const struct dv_port *b,
 int dv_port_bridge(struct dv_port *a, struct dv_port *b, struct dv_err *err)
 {
 	struct dv_err why = DV_ERR_INIT;
-	struct dv_node *node = a->end->node;
+	struct dv_mesh_node *node = a->end->node;
 	int r = check_bridge(a, b, &why);
 
 	if (r < 0) {

@@ -13,7 +13,7 @@ static void init_place(struct dv_end *e, struct dv_place *p)
 	dv_list_init(&p->turn);
 }
 
-struct dv_end *dv_end_new(struct dv_node *node, struct dv_mesh_id id,
+struct dv_end *dv_end_new(struct dv_mesh_node *node, struct dv_mesh_id id,
 			  struct dv_mesh_id pair)
 {
 	struct dv_end *e = calloc(1, sizeof(*e));
@@ -148,7 +148,7 @@ struct dv_port_end dv_how_link(const struct dv_mesh_link *link,
 	};
 }
 
-struct dv_port_end dv_how_here(const struct dv_node *node, int sys,
+struct dv_port_end dv_how_here(const struct dv_mesh_node *node, int sys,
 			       const char *what)
 {
 	struct dv_port_end how = { .culprit = node->id };
@@ -157,7 +157,7 @@ struct dv_port_end dv_how_here(const struct dv_node *node, int sys,
 	return how;
 }
 
-struct dv_port_end *dv_over_here(const struct dv_node *node, int sys,
+struct dv_port_end *dv_over_here(const struct dv_mesh_node *node, int sys,
 				 const char *what)
 {
 	struct dv_port_end how = dv_how_here(node, sys, what);
@@ -214,7 +214,7 @@ struct dv_tomb {
 	struct dv_port_end *over; /* owned */
 };
 
-static void free_tomb(struct dv_node *node)
+static void free_tomb(struct dv_mesh_node *node)
 {
 	struct dv_tomb *tomb =
 		dv_list_of(dv_list_pop(&node->tombs), struct dv_tomb, at);
@@ -226,7 +226,7 @@ static void free_tomb(struct dv_node *node)
 
 static void bury(struct dv_end *e)
 {
-	struct dv_node *node = e->node;
+	struct dv_mesh_node *node = e->node;
 	struct dv_tomb *tomb = malloc(sizeof(*tomb));
 
 	if (!tomb)
@@ -240,7 +240,7 @@ static void bury(struct dv_end *e)
 	node->n_tombs++;
 }
 
-const struct dv_port_end *dv_tomb_find(const struct dv_node *node,
+const struct dv_port_end *dv_tomb_find(const struct dv_mesh_node *node,
 				       struct dv_mesh_id id)
 {
 	struct dv_list *l, *n;
@@ -255,7 +255,7 @@ const struct dv_port_end *dv_tomb_find(const struct dv_node *node,
 	return NULL;
 }
 
-void dv_tombs_free(struct dv_node *node)
+void dv_tombs_free(struct dv_mesh_node *node)
 {
 	while (!dv_list_empty(&node->tombs))
 		free_tomb(node);
@@ -300,7 +300,7 @@ static void release(struct dv_end *e)
 
 void dv_end_free(struct dv_end *e)
 {
-	struct dv_node *node = e->node;
+	struct dv_mesh_node *node = e->node;
 
 	if (e->dead)
 		return;

@@ -13,18 +13,18 @@ int dv_event_bad(struct dv_err *err, const char *what)
 	return dv_err_set(err, EPROTO, DV_INVALID, "%s", what);
 }
 
-static int drop(struct dv_mesh_link *link, struct dv_mesh_event *ev)
+static int drop(struct dv_mesh_link *link, struct dv_msg *msg)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 
 	node->counts.dropped++;
-	if (!ev->msg)
+	if (!msg)
 		return 0;
-	dv_move_refuse(link, ev->msg);
-	if (ev->msg->heap)
-		dv_msgs_push(&node->trash, dv_take_ptr(&ev->msg));
+	dv_move_refuse(link, msg);
+	if (msg->heap)
+		dv_msgs_push(&node->trash, msg);
 	else
-		ev->msg = dv_msg_free(ev->msg);
+		dv_msg_free(msg);
 	return 0;
 }
 
@@ -59,7 +59,7 @@ static void charge(struct dv_end *e, struct dv_msg *msg)
 static bool is_direct(const struct dv_mesh_link *link, const struct dv_end *e,
 		      const struct dv_mesh_event *ev)
 {
-	const struct dv_node *node = link->node;
+	const struct dv_mesh_node *node = link->node;
 
 	return ev->kind == DV_EV_MESSAGE && ev->msg->borrowed &&
 	       ev->msg->n_atts == 0 && e && link == e->in.link &&
@@ -78,10 +78,8 @@ static void take_direct(struct dv_end *e, struct dv_msg *msg)
 }
 
 static int refuse_closing(struct dv_mesh_link *link, struct dv_end *e,
-			  struct dv_mesh_event *ev)
+			  struct dv_msg *msg)
 {
-	struct dv_msg *msg = ev->msg;
-
 	/* It is used up at once, so the peer is not stopped by a port that
 	 * only waits to get rid of what it has. */
 	dv_move_refuse(link, msg);
@@ -125,41 +123,45 @@ static void take(struct dv_end *e, struct dv_msg *msg, enum dv_from from)
 }
 
 int dv_event_message(struct dv_mesh_link *link, struct dv_end *e,
-		     struct dv_mesh_event *ev, struct dv_err *err)
+		     struct dv_msg *msg, struct dv_err *err)
 {
 	enum dv_from from = e ? dv_event_from(link, e) : DV_FROM_NONE;
-	struct dv_msg *msg = ev->msg;
+	struct dv_msg *own;
 	int r;
 
 	if (from == DV_FROM_NONE) {
 		bool bad = e && e->state != DV_END_OVER && !e->ahead_over;
 
-		drop(link, ev);
+		drop(link, msg);
 		return bad ? dv_event_bad(err, "a message for a port of "
 					       "somebody else")
 			   : 0;
 	}
 	if (from == DV_FROM_IN && e->received >= e->allowed) {
-		drop(link, ev);
+		drop(link, msg);
 		return dv_event_bad(err, "more than the port had granted");
 	}
 	if (from == DV_FROM_IN && e->role == DV_ROLE_CLOSING)
-		return refuse_closing(link, e, ev);
-	msg = dv_msg_own(msg);
-	if (!msg) {
-		drop(link, ev);
+		return refuse_closing(link, e, msg);
+	own = dv_msg_own(msg);
+	if (!own) {
+		drop(link, msg);
 		fail_here(e, ENOMEM, "receive a message");
 		return 0;
 	}
-	ev->msg = msg;
-	r = dv_move_unpack(link, msg, err);
+	r = own->n_atts > 0 ? dv_move_unpack(link, own, err) : 0;
 	if (r < 0) {
-		drop(link, ev);
+		drop(link, own);
 		return r;
 	}
-	ev->msg = NULL;
-	take(e, msg, from);
+	take(e, own, from);
 	return 0;
+}
+
+static int on_message(struct dv_mesh_link *link, struct dv_end *e,
+		      struct dv_mesh_event *ev, struct dv_err *err)
+{
+	return dv_event_message(link, e, ev->msg, err);
 }
 
 /* ---- the end ---- */
@@ -171,7 +173,7 @@ static int on_close(struct dv_mesh_link *link, struct dv_end *e,
 	struct dv_port_end *over;
 
 	if (e->state == DV_END_OVER)
-		return drop(link, ev);
+		return drop(link, ev->msg);
 	if (from == DV_FROM_NONE ||
 	    (from == DV_FROM_IN && e->state == DV_END_JOINING))
 		return dv_event_bad(err, "it closes a port of somebody else");
@@ -200,13 +202,13 @@ static int on_fail(struct dv_mesh_link *link, struct dv_end *e,
 {
 	bool peer =
 		from_place(link, ev, &e->in) || from_place(link, ev, &e->out);
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 
 	(void)err;
 	if (dv_move_answered(link, e, ev))
 		return 0;
 	if (!peer && !from_place(link, ev, &e->to))
-		return drop(link, ev);
+		return drop(link, ev->msg);
 	if (!peer) {
 		dv_place_clear(&e->to);
 		dv_end_to_lost(e, dv_over_event(link, ev));
@@ -223,12 +225,14 @@ static int on_fail(struct dv_mesh_link *link, struct dv_end *e,
 /* ---- credit ---- */
 
 /* Is it the stream to the peer? What TOTALS say of a bridge waits in its order,
- * so who has been accepted may not know the name of the new stream yet; and
- * nothing of the old one comes after ACCEPT over that link. */
+ * so who has been accepted may not know the pair yet, but ACCEPT brought the
+ * name. Any other is an old stream, of the peer, or of who this proxy leads to.
+ */
 static bool is_outgoing(const struct dv_end *e, struct dv_mesh_id stream)
 {
-	return dv_id_eq(stream, dv_pair_other(e->pair)) ||
-	       (e->state == DV_END_JOINING && !dv_id_eq(stream, e->pair));
+	return e->state == DV_END_JOINING
+		       ? dv_id_eq(stream, e->stream)
+		       : dv_id_eq(stream, dv_pair_other(e->pair));
 }
 
 static int on_credit(struct dv_mesh_link *link, struct dv_end *e,
@@ -245,7 +249,7 @@ static int on_credit(struct dv_mesh_link *link, struct dv_end *e,
 		return 0;
 	}
 	if (link != e->out.link || !is_outgoing(e, ev->id))
-		return drop(link, ev);
+		return drop(link, ev->msg);
 	if (ev->granted > e->granted) {
 		e->granted = ev->granted;
 		dv_end_poke(e);
@@ -259,7 +263,7 @@ static const struct {
 	dv_event_fn *fn;
 	bool gone; /* it is called for a port that is gone, too */
 } events[] = {
-	[DV_EV_MESSAGE] = { dv_event_message, true },
+	[DV_EV_MESSAGE] = { on_message, true },
 	[DV_EV_CLOSE] = { on_close, false },
 	[DV_EV_NEW_PEER] = { dv_move_word, false },
 	[DV_EV_BRIDGE] = { dv_move_word, false },
@@ -284,7 +288,7 @@ int dv_event_in(struct dv_mesh_link *link, struct dv_mesh_event *ev,
 	struct dv_end *e = dv_node_lookup(link->node, id);
 
 	if (!e && !events[ev->kind].gone)
-		return drop(link, ev);
+		return drop(link, ev->msg);
 	return events[ev->kind].fn(link, e, ev, err);
 }
 
@@ -299,7 +303,7 @@ static void charge_link(struct dv_mesh_link *link, struct dv_msg *msg)
 int dv_node_event(struct dv_mesh_link *link, struct dv_mesh_event *ev,
 		  struct dv_err *err)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 	struct dv_end *e;
 	bool pumping;
 	int r;

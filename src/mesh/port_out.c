@@ -46,7 +46,7 @@ void dv_end_credit(struct dv_end *e)
 
 void dv_end_used(struct dv_end *e, uint64_t cost)
 {
-	struct dv_node *node = e->node;
+	struct dv_mesh_node *node = e->node;
 
 	e->used += cost;
 	e->n_charged--;
@@ -58,17 +58,30 @@ void dv_end_used(struct dv_end *e, uint64_t cost)
 
 /* ---- one message ---- */
 
-static void put_msg(struct dv_place *p, struct dv_msg *msg)
+static int link_msg(struct dv_mesh_link *link, struct dv_mesh_id dst,
+		    struct dv_msg *msg)
 {
-	struct dv_node *node = p->end->node;
-	struct dv_mesh_link *link = p->link;
 	struct dv_mesh_event ev = {
-		.kind = DV_EV_MESSAGE, .dst = p->id, .msg = msg, .fd = -1
+		.kind = DV_EV_MESSAGE, .dst = dst, .msg = msg, .fd = -1
 	};
 
+	return dv_link_put(link, &ev);
+}
+
+static void put_msg(struct dv_place *p, struct dv_msg *msg)
+{
+	struct dv_mesh_node *node = p->end->node;
+	struct dv_mesh_link *link = p->link;
+
+	/* It stays here, and there is nothing that it could overtake. A message
+	 * makes no other event. */
+	if (link == &node->self && !node->self_first) {
+		dv_event_message(link, dv_node_lookup(node, p->id), msg, NULL);
+		return;
+	}
 	if (link != &node->self && msg->n_atts > 0)
 		dv_move_pack(link, msg);
-	if (dv_link_put(link, &ev) == DV_MORE) {
+	if (link_msg(link, p->id, msg) == DV_MORE) {
 		p->busy = true;
 		dv_list_add(&link->busy, &p->turn);
 	}

@@ -14,7 +14,7 @@ struct dv_self_event {
 	struct dv_err err[]; /* one, or none */
 };
 
-static void fail(struct dv_node *node, struct dv_mesh_id id)
+static void fail(struct dv_mesh_node *node, struct dv_mesh_id id)
 {
 	struct dv_end *e = dv_node_lookup(node, id);
 
@@ -26,7 +26,7 @@ static void fail(struct dv_node *node, struct dv_mesh_id id)
 
 /* The event is lost: its port cannot go on. Nor can the one that said ACCEPT,
  * of which the other has not heard, so that nobody would tell it. */
-static void lose(struct dv_node *node, struct dv_mesh_event *ev)
+static void lose(struct dv_mesh_node *node, struct dv_mesh_event *ev)
 {
 	if (ev->msg) {
 		dv_msgs_push(&node->trash, ev->msg);
@@ -39,14 +39,9 @@ static void lose(struct dv_node *node, struct dv_mesh_event *ev)
 
 static int self_send(struct dv_mesh_link *link, struct dv_mesh_event *ev)
 {
-	struct dv_node *node = link->node;
+	struct dv_mesh_node *node = link->node;
 	struct dv_self_event *se;
 
-	/* Nothing that it could overtake. A message makes no other event. */
-	if (ev->kind == DV_EV_MESSAGE && !node->self_first) {
-		dv_event_message(link, dv_node_lookup(node, ev->dst), ev, NULL);
-		return 0;
-	}
 	se = malloc(sizeof(*se) + (ev->err ? sizeof(se->err[0]) : 0));
 	if (!se) {
 		lose(node, ev);
@@ -81,7 +76,7 @@ static void self_forget(struct dv_mesh_link *link, struct dv_mesh_id id)
 	(void)id;
 }
 
-void dv_self_init(struct dv_node *node)
+void dv_self_init(struct dv_mesh_node *node)
 {
 	static const struct dv_link_ops ops = {
 		.send = self_send,
@@ -96,7 +91,7 @@ void dv_self_init(struct dv_node *node)
 	node->self_last = &node->self_first;
 }
 
-static struct dv_self_event *pop(struct dv_node *node)
+static struct dv_self_event *pop(struct dv_mesh_node *node)
 {
 	struct dv_self_event *se = node->self_first;
 
@@ -108,7 +103,7 @@ static struct dv_self_event *pop(struct dv_node *node)
 	return se;
 }
 
-bool dv_self_next(struct dv_node *node)
+bool dv_self_next(struct dv_mesh_node *node)
 {
 	dv_autofree struct dv_self_event *se = pop(node);
 
@@ -118,7 +113,7 @@ bool dv_self_next(struct dv_node *node)
 	return true;
 }
 
-void dv_self_free(struct dv_node *node)
+void dv_self_free(struct dv_mesh_node *node)
 {
 	struct dv_self_event *se;
 

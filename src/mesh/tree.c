@@ -94,13 +94,13 @@ static uint64_t length(const struct dv_list *list)
 	return n;
 }
 
-static const char *link_origin(const struct dv_mesh_link *link)
+static const char *link_origin(const struct dv_link *link)
 {
-	if (link->stranger)
-		return "stranger";
-	if (link->parent)
+	if (link->base.stranger)
+		return link->watch ? "stranger" : "invited";
+	if (link->base.parent)
 		return "parent";
-	return link->via ? "introduced" : "own";
+	return link->base.via ? "introduced" : "own";
 }
 
 static void show_link_out(struct dv_inspect *in, void *obj)
@@ -134,7 +134,7 @@ static void show_link(struct dv_inspect *in, void *obj)
 	if (base->pid)
 		dv_inspect_i64(in, "pid", base->pid, 0);
 	dv_inspect_str(in, "state", link_states[link->state], 0);
-	dv_inspect_str(in, "origin", link_origin(base), 0);
+	dv_inspect_str(in, "origin", link_origin(link), 0);
 	show_id(in, "via", base->introducer, 0);
 	dv_inspect_bool(in, "heard", base->heard, 0);
 	dv_inspect_u64(in, "held_bytes", base->held, 0);
@@ -204,6 +204,10 @@ static void show_counts(struct dv_inspect *in, void *obj)
 
 	dv_inspect_fields(in, count_fields, DV_ARRAY_LEN(count_fields),
 			  &counts);
+	dv_inspect_u64(in, "violations", mesh->n_violations,
+		       DV_NODE_COUNT | DV_INSPECT_SAFE);
+	dv_inspect_u64(in, "turned_away", mesh->n_turned_away,
+		       DV_NODE_COUNT | DV_INSPECT_SAFE);
 }
 
 static void show_limits(struct dv_inspect *in, void *obj)

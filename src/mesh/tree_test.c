@@ -312,7 +312,7 @@ TEST(link_shows_who_is_there_and_what_moves_over_it)
 	look(&k, "links", NULL);
 	link = link_to(&k, other);
 	CHECK_STR(of(link, "state"), "up");
-	CHECK_STR(of(link, "origin"), "own");
+	CHECK_STR(of(link, "origin"), "invited");
 	CHECK_EQ(dv_node_get_signed(dv_node_find(link, "pid")), getpid());
 	CHECK_EQ(number_of(link, "out/sent_bytes"), 5 + 64);
 	CHECK(number_of(link, "out/granted_bytes") >= 5 + 64);
@@ -330,6 +330,40 @@ TEST(link_shows_who_is_there_and_what_moves_over_it)
 
 	dv_node_free(k.node);
 	dv_mesh_free(other);
+	lt_free(&t);
+}
+
+/* A process that does not read any more; what waits for it is shown. */
+TEST(link_that_is_stuck_shows_what_waits)
+{
+	static const struct dv_mesh_opts opts = { .size = sizeof(opts) };
+	struct lt_port ours = { 0 };
+	const struct dv_node *link;
+	struct look k = { 0 };
+	struct dv_port *port;
+	struct lt t;
+	struct lt_raw raw;
+	int r = 0;
+
+	lt_new(&t, &opts);
+	k = (struct look){ .loop = t.loop, .tree = { .mesh = t.mesh } };
+	lt_raw_invite(&raw, &t, &ours);
+	lt_raw_join(&raw);
+	while (r >= 0) {
+		r = dv_port_send(ours.port, dv_msg_new(100000), NULL);
+		CHECK(dv_loop_dispatch(t.loop, 0) >= 0);
+	}
+	CHECK_EQ(r, -EAGAIN);
+	look(&k, "links", NULL);
+	link = dv_node_child(k.node, 0);
+	CHECK_EQ(dv_node_get_bool(dv_node_find(link, "out/blocked")), true);
+	CHECK(number_of(link, "out/long_messages") > 0);
+	port = ours.port;
+	look(&k, port_path(port, "queued_out_bytes"), NULL);
+	CHECK(number(&k, "") > 100000);
+	dv_node_free(k.node);
+	lt_close(&ours);
+	lt_raw_close(&raw);
 	lt_free(&t);
 }
 
@@ -532,6 +566,12 @@ TEST(limit_of_a_process_that_has_the_pid_of_a_host_now_is_not_touched)
 	CHECK_STR(strrchr(said, ':'), ": No such process");
 	CHECK_EQ(prlimit(pid, RLIMIT_NOFILE, NULL, &now), 0);
 	CHECK_EQ(now.rlim_cur, old.rlim_cur);
+	/* And no signal gets there. */
+	CHECK_EQ(dv_host_signal(h.host, SIGKILL), -ESRCH);
+	dv_hosts_crash(t.hosts, pid, SIGKILL, NULL);
+	dv_host_stop(h.host, &(struct dv_host_patience){ 0, 1, 1 });
+	TRY_UNTIL(&t, h.n_ended);
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
 	kill(child, SIGKILL);
 	CHECK_EQ(waitpid(child, NULL, 0), child);
 	dv_node_free(k.node);

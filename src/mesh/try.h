@@ -31,12 +31,12 @@
 
 /* ---- what a node needs ---- */
 
-static inline struct try_node *try_node_of(const struct dv_node *node)
+static inline struct try_node *try_node_of(const struct dv_mesh_node *node)
 {
 	return dv_node_owner(node);
 }
 
-static inline int try_env_pair(struct dv_node *node, int fds[2])
+static inline int try_env_pair(struct dv_mesh_node *node, int fds[2])
 {
 	struct try *t = try_node_of(node)->t;
 
@@ -82,7 +82,7 @@ static inline void try_close_end(struct try *t, int fd)
 	}
 }
 
-static inline void try_env_close(struct dv_node *node, int fd)
+static inline void try_env_close(struct dv_mesh_node *node, int fd)
 {
 	try_close_end(try_node_of(node)->t, fd);
 }
@@ -96,7 +96,7 @@ static inline int try_index(const struct try *t, struct dv_mesh_id id)
 	return -1;
 }
 
-static inline int try_env_adopt(struct dv_node *node, int fd,
+static inline int try_env_adopt(struct dv_mesh_node *node, int fd,
 				struct dv_mesh_id peer,
 				struct dv_mesh_link *via)
 {
@@ -141,12 +141,12 @@ static inline void try_env_cut(struct dv_mesh_link *link,
 		l->why = *why;
 }
 
-static inline void try_env_wake(struct dv_node *node)
+static inline void try_env_wake(struct dv_mesh_node *node)
 {
 	try_node_of(node)->wants = true;
 }
 
-static inline struct dv_mesh_id try_env_id(struct dv_node *node)
+static inline struct dv_mesh_id try_env_id(struct dv_mesh_node *node)
 {
 	struct try_node *n = try_node_of(node);
 	struct try *t = n->t;
@@ -215,9 +215,37 @@ static inline struct try_link *try_link(const struct try *t, int a, int b)
 	return NULL;
 }
 
+/* How many events of @l's queue are lost, as try_kill() has it. */
+static inline uint32_t try_lost(const struct try_link *l, uint32_t lost)
+{
+	return lost >> (l->nth % 8 * 4) & 15;
+}
+
+/* The last @n events, or all with 15. */
+static inline void try_drop_tail(struct try_link *l, uint32_t n)
+{
+	uint32_t keep = 0;
+	struct try_ev *e;
+
+	for (e = l->head; e && n < 15; e = e->next)
+		keep++;
+	keep -= dv_min(keep, n);
+	l->tailp = &l->head;
+	while (keep-- > 0)
+		l->tailp = &(*l->tailp)->next;
+	e = *l->tailp;
+	*l->tailp = NULL;
+	for (struct try_ev *next; e; e = next) {
+		next = e->next;
+		try_ev_free(l->t, e);
+	}
+}
+
 /*
- * Node @n dies as a process does. Bit k of @lost: what it had queued on its
- * k-th link (try_link.nth, modulo 16) dies with it; else that still arrives.
+ * Node @n dies as a process does. What it had queued still arrives, but for the
+ * end of each queue: four bits of @lost are for its k-th link (try_link.nth,
+ * modulo 8) and say how many events are lost; 15: all. So 0 is none at all, and
+ * UINT32_MAX all of them.
  */
 static inline void try_kill(struct try *t, int n, uint32_t lost)
 {
@@ -229,8 +257,7 @@ static inline void try_kill(struct try *t, int n, uint32_t lost)
 	for (struct try_link *l = t->links; l; l = l->next) {
 		if (l->node != n || l->state == TRY_DOWN)
 			continue;
-		if (lost & DV_BIT(l->nth % 16))
-			try_drop_queue(l);
+		try_drop_tail(l, try_lost(l, lost));
 		try_link_gone(l);
 		l->state = TRY_CUTTING; /* It may send; it goes nowhere. */
 	}
@@ -415,11 +442,11 @@ static inline void try_pair(struct try *t, int a, int b,
 	struct try_link *l = a == b ? NULL : try_link(t, a, b);
 	struct dv_port_desc desc = { .err = NULL };
 
-	dv_assert(dv_node_pair(t->nodes[a].node, pair) == 0);
 	if (l) {
-		dv_assert(dv_node_give(&l->link, pair[1], &desc) == 0);
+		dv_assert(dv_node_share(&l->link, &pair[0], &desc) == 0);
 		dv_assert(dv_node_take(&l->other->link, &desc, &pair[1]) == 0);
-		free(desc.err);
+	} else {
+		dv_assert(dv_node_pair(t->nodes[a].node, pair) == 0);
 	}
 	try_settle(t);
 }

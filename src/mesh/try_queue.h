@@ -22,7 +22,7 @@ struct try_link;
 
 struct try_node {
 	struct try *t;
-	struct dv_node *node; /* NULL: dead */
+	struct dv_mesh_node *node; /* NULL: dead */
 	int index;
 	struct dv_mesh_id id; /* also of one that is dead */
 	bool wants; /* wake() was called, or the last run left something */

@@ -42,7 +42,7 @@ static const struct {
 	[DV_MW_MOVED] = { "MOVED", DST, 0 },
 	[DV_MW_REFUSED] = { "REFUSED", DST, DV_MW_ERR },
 	[DV_MW_CREDIT] = { "CREDIT", DST | ID | GRANTED, 0 },
-	[DV_MW_ACCEPT] = { "ACCEPT", DST | ID | RECEIVED | GRANTED, 0 },
+	[DV_MW_ACCEPT] = { "ACCEPT", DST | ID | NODE | RECEIVED | GRANTED, 0 },
 	[DV_MW_CONNECT] = { "CONNECT", DST | NODE, 0 },
 	[DV_MW_FAIL] = { "FAIL", DST | ID | ID_ZERO | NODE | NODE_ZERO | PID,
 			 DV_MW_ERR },
@@ -255,7 +255,7 @@ static int hello_check(const struct dv_mw_hello *h, struct dv_err *err)
 		return mw_bad(err, DV_MW_HELLO, "its versions cannot be");
 	if (mw_id_zero(h->node))
 		return mw_bad(err, DV_MW_HELLO, "it names no node");
-	if (h->max_message == 0 || h->window < DV_MW_WINDOW_MIN)
+	if (h->max_message < DV_MW_EARLY_MAX || h->window < DV_MW_WINDOW_MIN)
 		return mw_bad(err, DV_MW_HELLO, "its limits are too low");
 	return 0;
 }

@@ -53,6 +53,9 @@ enum {
 
 	/* A window that every node grants: less is not accepted. */
 	DV_MW_WINDOW_MIN = 4 << 10,
+	/* Everybody takes messages as long, so whoever knows that nobody else
+	 * can be there sends them before the other side's hello. */
+	DV_MW_EARLY_MAX = 4 << 10,
 };
 
 enum dv_mw_kind {
@@ -136,7 +139,8 @@ int dv_mw_message_parse(const struct dv_rd *rd, const struct dv_mw_head *head,
 struct dv_mw_port {
 	struct dv_mesh_id id, from, pair;
 	uint64_t granted, received;
-	bool closed, splice, has_err;
+	bool closed, has_err;
+	bool direct; /* in a HELLO: @from did not move but is its peer */
 };
 
 struct dv_mw_att {

@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 
 /* Flags of a port. */
-enum { CLOSED = 1, HAS_ERR = 2, SPLICE = 4 };
+enum { CLOSED = 1, HAS_ERR = 2, DIRECT = 4 };
 
 /* The kernel's own limit of what can be an errno. */
 enum { SYS_MAX = 4095 };
@@ -128,9 +128,9 @@ int mw_port_parse(struct dv_rd *rd, struct dv_mw_port *port,
 	port->granted = dv_rd_le64(rd);
 	port->received = dv_rd_le64(rd);
 	port->closed = flags & CLOSED;
-	port->splice = flags & SPLICE;
+	port->direct = flags & DIRECT;
 	port->has_err = flags & HAS_ERR;
-	if (!dv_rd_ok(rd) || flags & ~(CLOSED | HAS_ERR | SPLICE) ||
+	if (!dv_rd_ok(rd) || flags & ~(CLOSED | HAS_ERR | DIRECT) ||
 	    mw_id_zero(port->id) || mw_id_zero(port->from) ||
 	    mw_id_zero(port->pair))
 		return -EPROTO;
@@ -141,7 +141,7 @@ void mw_port_put(struct dv_buf *out, const struct dv_mw_port *port,
 		 const struct dv_err *reason)
 {
 	dv_buf_putc(out, (char)((port->closed ? CLOSED : 0) |
-				(port->splice ? SPLICE : 0) |
+				(port->direct ? DIRECT : 0) |
 				(reason ? HAS_ERR : 0)));
 	mw_id_put(out, port->id);
 	mw_id_put(out, port->from);

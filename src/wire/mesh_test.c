@@ -49,9 +49,9 @@ static const struct {
 	  "2f0000000b040000" DST ERR "00" },
 	{ { .kind = DV_MW_CREDIT, .dst = dst, .id = id, .granted = 2 }, false,
 	  "300000000c000000" DST ID GRNT },
-	{ { .kind = DV_MW_ACCEPT, .dst = dst, .id = id, .received = 1,
-	    .granted = 2 }, false,
-	  "380000000d000000" DST ID RECV GRNT },
+	{ { .kind = DV_MW_ACCEPT, .dst = dst, .id = id, .node = node,
+	    .received = 1, .granted = 2 }, false,
+	  "480000000d000000" DST ID NODE RECV GRNT },
 	{ { .kind = DV_MW_CONNECT, .dst = dst, .node = node }, false,
 	  "280000000e000000" DST NODE },
 	{ { .kind = DV_MW_FAIL, .dst = dst, .id = id, .node = node, .pid = 77,
@@ -552,7 +552,7 @@ TEST(attachments_of_the_vectors_are_read_and_written_alike)
 	CHECK_EQ(dv_mw_att_next(&msg.atts, &att, &got), 0);
 	CHECK_EQ(att.kind, DV_ATT_LOST);
 	CHECK_EQ(dv_mw_att_next(&msg.atts, &att, &got), 0);
-	CHECK(att.port.closed && att.port.splice && att.port.has_err);
+	CHECK(att.port.closed && att.port.direct && att.port.has_err);
 	check_reason(&got);
 	CHECK_EQ(parse_message(longer.data, longer.len, &head, &msg, NULL), 0);
 	CHECK_EQ(msg.total, 0x01000000);

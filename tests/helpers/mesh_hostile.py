@@ -55,7 +55,8 @@ class Cut(Exception):
 class Peer:
     """A node, more or less."""
 
-    def __init__(self, victim, join=True):
+    def __init__(self, victim, join=True, node=None):
+        self.node = node
         self.s = socket.socket(socket.AF_UNIX)
         self.s.settimeout(PATIENCE)
         self.s.connect(victim.path)
@@ -109,11 +110,11 @@ class Peer:
                 return body
 
     def join(self):
-        self.send(hello())
-        body = self.wait(HELLO)
+        self.node = self.node or new_id()
+        self.send(hello(node=self.node))
+        body = self.hello = self.wait(HELLO)
         self.mine, self.origin = body[65:81], body[81:97]
-        self.send(frame(MOVED, self.origin))
-        self.port = self.wait(ACCEPT)[16:32]
+        self.port = self.origin
 
     def echo(self, data=b"hello"):
         self.send(frame(MESSAGE, self.port + data))
@@ -225,7 +226,7 @@ def truncated(victim):
         (BRIDGE, new_id(), 0), (END, new_id(), 0),
         (TOTALS, new_id() + bytes(16), 0), (MOVED, b"", 0),
         (REFUSED, err, ERR), (CREDIT, new_id() + bytes(8), 0),
-        (ACCEPT, new_id() + bytes(16), 0), (CONNECT, new_id(), 0),
+        (ACCEPT, new_id() * 2 + bytes(16), 0), (CONNECT, new_id(), 0),
         (FAIL, new_id() * 2 + bytes(4) + err, ERR),
         (LOOP, new_id() + bytes(8), 0), (MESSAGE, b"hello", 0),
         (LONG, struct.pack("<II", 20000, 0), 0))]
@@ -273,7 +274,7 @@ def forged(victim):
                 (BRIDGE, new_id()), (END, new_id()),
                 (TOTALS, new_id() + b"\xff" * 16), (MOVED, b""),
                 (REFUSED, b""), (CREDIT, new_id() + b"\xff" * 8),
-                (ACCEPT, new_id() + b"\xff" * 16), (CONNECT, new_id()),
+                (ACCEPT, new_id() * 2 + b"\xff" * 16), (CONNECT, new_id()),
                 (FAIL, new_id() * 2 + bytes(4)), (LOOP, new_id() + bytes(8)),
                 (MESSAGE, b"forged")):
             for dst in (new_id(), innocent.port, innocent.origin,
@@ -285,6 +286,20 @@ def forged(victim):
                     except Cut:
                         pass
             innocent.echo()
+
+
+def impostors(victim):
+    """Nodes that say they are somebody else."""
+    with Peer(victim) as innocent:
+        for _ in range(50):
+            with Peer(victim, join=False) as p:
+                p.send(hello(node=innocent.node))
+                p.cut("it says it is a process of this mesh")
+        innocent.echo()
+        own = innocent.hello[16:32]
+    with Peer(victim, join=False) as p:
+        p.send(hello(node=own))
+        p.cut("leads back to this node")
 
 
 def credit(victim):
@@ -356,7 +371,7 @@ def deaf(victim):
     """It makes the victim answer, and reads nothing of it."""
     with Peer(victim) as p:
         before, most, sent = victim.rss(), 0, 0
-        data = b"".join(frame(ACCEPT, new_id() * 2 + bytes(16))
+        data = b"".join(frame(ACCEPT, new_id() * 3 + bytes(16))
                         for _ in range(1000))
         p.s.settimeout(PATIENCE)
         try:
@@ -387,7 +402,8 @@ def noise(victim):
 
 
 CASES = {f.__name__: f for f in (
-    handshakes, silence, floods, truncated, giants, forged, credit, fd_floods,
+    handshakes, silence, floods, truncated, giants, forged, impostors, credit,
+    fd_floods,
     introductions, deaf, noise)}
 
 
