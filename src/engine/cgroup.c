@@ -94,7 +94,7 @@ struct make {
 	struct dv_err v2_err; /* why there is no v2 group */
 };
 
-static int check_limits(const struct dv_cgroup_limits *l, struct dv_err *err)
+int dv_cg_check_limits(const struct dv_cgroup_limits *l, struct dv_err *err)
 {
 	if (l->memory && l->memory < MEMORY_MIN) {
 		dv_err_set(err, EINVAL, DV_INVALID,
@@ -118,7 +118,7 @@ static int check_limits(const struct dv_cgroup_limits *l, struct dv_err *err)
 	return 0;
 }
 
-static uint64_t limit_of(const struct dv_cgroup_limits *l, enum dv_cg_tree tree)
+uint64_t dv_cg_limit_of(const struct dv_cgroup_limits *l, enum dv_cg_tree tree)
 {
 	const uint64_t value[DV_CG_TREE_N] = {
 		[DV_CG_MEMORY] = l->memory,
@@ -130,8 +130,8 @@ static uint64_t limit_of(const struct dv_cgroup_limits *l, enum dv_cg_tree tree)
 	return value[tree];
 }
 
-static int wrap_limit(const struct dv_cgroup_limits *l, enum dv_cg_tree tree,
-		      int r, struct dv_err *err)
+int dv_cg_wrap_limit(const struct dv_cgroup_limits *l, enum dv_cg_tree tree,
+		     int r, struct dv_err *err)
 {
 	if (tree == DV_CG_MEMORY)
 		return dv_err_wrap(err, r, "limit memory to %llu bytes",
@@ -202,7 +202,7 @@ static int limit_one(struct dv_cgroup *cg, struct make *m, enum dv_cg_tree tree,
 	} else {
 		r = dv_cg2_limit(cg, m->v2_base, tree, m->limits, err);
 	}
-	return wrap_limit(m->limits, tree, r, err);
+	return dv_cg_wrap_limit(m->limits, tree, r, err);
 }
 
 static int limit_all(struct dv_cgroup *cg, struct make *m, bool best_effort,
@@ -210,7 +210,8 @@ static int limit_all(struct dv_cgroup *cg, struct make *m, bool best_effort,
 {
 	for (int t = DV_CG_MEMORY; t < DV_CG_TREE_N; t++) {
 		struct dv_err why = DV_ERR_INIT;
-		int r = limit_of(m->limits, t) ? limit_one(cg, m, t, &why) : 0;
+		int r = dv_cg_limit_of(m->limits, t) ? limit_one(cg, m, t, &why)
+						     : 0;
 
 		if (r < 0 && !best_effort) {
 			if (err)
@@ -258,7 +259,7 @@ int dv_cgroup_create(struct dv_cgroup *cg, const char *id,
 		     struct dv_buf *missing, struct dv_err *err)
 {
 	struct dv_cgroup_limits l = *limits;
-	int r = check_limits(&l, err);
+	int r = dv_cg_check_limits(&l, err);
 
 	if (l.pids > PIDS_LIMIT)
 		l.pids = PIDS_LIMIT; /* the machine cannot have more */

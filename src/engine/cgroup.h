@@ -11,6 +11,7 @@
  */
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/json.h"
 #include "davit/err.h"
@@ -72,10 +73,34 @@ int dv_cgroup_create(struct dv_cgroup *cg, const char *id,
 /* SIGKILL to everything in it; 0 when there is no v2 group. */
 int dv_cgroup_kill(struct dv_cgroup *cg);
 /*
+ * Change limits of a group that lives: all of them or none. 0 lifts one; a
+ * value of all ones (UINT64_MAX, UINT32_MAX) leaves it as it is. -EBUSY: more
+ * memory is in use, and cannot be given back; -EOPNOTSUPP (-EACCES) with a hint
+ * where this machine or this group cannot have it: a v1 group has only the
+ * limits that it was made with.
+ */
+int dv_cgroup_update(struct dv_cgroup *cg,
+		     const struct dv_cgroup_limits *limits, struct dv_err *err);
+/*
  * Stop or continue everything in it; -EOPNOTSUPP without a v2 group. Returns
  * once the kernel took the order; "frozen 1" in cgroup.events says it is done.
  */
 int dv_cgroup_freeze(struct dv_cgroup *cg, bool on, struct dv_err *err);
+/* What is in use now. What is not accounted here is UINT64_MAX. */
+struct dv_cgroup_now {
+	uint64_t memory, memory_peak; /* bytes */
+	uint64_t cpu_us, user_us, system_us, throttled_us;
+	uint64_t pids; /* processes and threads */
+};
+void dv_cgroup_read(const struct dv_cgroup *cg, struct dv_cgroup_now *now);
+/* The limits that hold, as the kernel says; 0: none, or not accounted. */
+void dv_cgroup_read_limits(const struct dv_cgroup *cg,
+			   struct dv_cgroup_limits *limits);
+/*
+ * Pids of what is in its v2 group, as seen from here; *@listp is malloc'd.
+ * Returns how many, or -errno: -EOPNOTSUPP without such a group.
+ */
+int dv_cgroup_pids(const struct dv_cgroup *cg, pid_t **listp);
 /* Counters since creation; what cannot be read stays 0. */
 void dv_cgroup_usage(struct dv_cgroup *cg, struct dv_cgroup_usage *usage);
 /*
@@ -91,6 +116,23 @@ int dv_cgroup_remove(struct dv_cgroup *cg);
 int dv_cgroup_adopt(struct dv_cgroup *cg, const char *dir, int fd);
 /* Close the fds and forget; the groups stay. */
 void dv_cgroup_release(struct dv_cgroup *cg);
+
+/*
+ * A v2 group "davit-<id>" of its own for the calling process, below the one it
+ * is in; noted first, as by dv_cgroup_create(). *@pathp is owned. -errno: it
+ * stays where it is. And back, and the group goes: else -errno, for the
+ * sweeper.
+ */
+int dv_cgroup_enter_own(const char *id,
+			int (*note)(void *arg, const char *path), void *arg,
+			char **pathp, struct dv_err *err);
+int dv_cgroup_leave_own(const char *path);
+/*
+ * Let the groups below the caller's own have the controllers of @limits, as far
+ * as that can be: before a child of ours makes them. The caller may be moved as
+ * dv_cgroup_create() does. What cannot be is told when the limit is set.
+ */
+void dv_cgroup_make_way(const struct dv_cgroup_limits *limits);
 
 /*
  * For the sweeper: remove one group directory recorded by a dead keeper. Only

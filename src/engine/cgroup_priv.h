@@ -42,6 +42,26 @@ int dv_cg_writable(const char *dir, const char *file, struct dv_err *err);
 int dv_cg_mkdir(struct dv_cgroup *cg, enum dv_cg_tree tree, const char *dir,
 		const char *name, struct dv_err *err);
 
+/* Is every limit one that makes sense? 0 or -EINVAL. */
+int dv_cg_check_limits(const struct dv_cgroup_limits *limits,
+		       struct dv_err *err);
+/* The member of @limits for @tree. */
+uint64_t dv_cg_limit_of(const struct dv_cgroup_limits *limits,
+			enum dv_cg_tree tree);
+/* Say which limit it was that failed with @r; returns @r. */
+int dv_cg_wrap_limit(const struct dv_cgroup_limits *limits,
+		     enum dv_cg_tree tree, int r, struct dv_err *err);
+
+/* cgroup_read.c */
+/*
+ * The group directory (O_PATH, owned) of ours that limits @tree; *@v2p says
+ * which kind it is. -ENOENT: none does.
+ */
+int dv_cg_open(const struct dv_cgroup *cg, enum dv_cg_tree tree, bool *v2p);
+/* The first number in a file of the group open as @fd; @none for "max", "-1"
+ * and what cannot be read. */
+uint64_t dv_cg_number(int fd, const char *file, uint64_t none);
+
 /* cgroup_v1.c */
 /* Could the caller limit @tree? @dir becomes its own group (PATH_MAX). */
 int dv_cg1_check(struct dv_cg_site *s, enum dv_cg_tree tree, char *dir,
@@ -50,6 +70,10 @@ int dv_cg1_check(struct dv_cg_site *s, enum dv_cg_tree tree, char *dir,
 int dv_cg1_limit(struct dv_cgroup *cg, struct dv_cg_site *s,
 		 enum dv_cg_tree tree, const char *name,
 		 const struct dv_cgroup_limits *limits, struct dv_err *err);
+
+/* Write the limit of @tree into the group that is open as @dirfd; 0: none. */
+int dv_cg1_put(int dirfd, enum dv_cg_tree tree,
+	       const struct dv_cgroup_limits *limits, struct dv_err *err);
 
 /* cgroup_v2.c */
 /*
@@ -64,6 +88,12 @@ int dv_cg2_check_io(struct dv_err *err);
 /* Limit our v2 group below @dir; enables the controller when that is needed. */
 int dv_cg2_limit(struct dv_cgroup *cg, const char *dir, enum dv_cg_tree tree,
 		 const struct dv_cgroup_limits *limits, struct dv_err *err);
+/* As dv_cg1_put(). */
+int dv_cg2_put(int fd, enum dv_cg_tree tree,
+	       const struct dv_cgroup_limits *limits, struct dv_err *err);
+/* Enable the controllers of @limits in @dir that v2 has; those it can. */
+void dv_cg2_pass_on(struct dv_cg_site *s, const char *dir,
+		    const struct dv_cgroup_limits *limits);
 /* Go back from @dir/davit-keeper into @dir, unless somebody still needs it. */
 void dv_cg2_undelegate(const char *dir);
 /* SIGKILL to all in the v2 group that is open as @fd. */

@@ -74,23 +74,35 @@ int dv_cg1_check(struct dv_cg_site *s, enum dv_cg_tree tree, char *dir,
 
 static int put(int dirfd, const char *file, uint64_t value, struct dv_err *err)
 {
-	char text[24];
-	const int len =
-		dv_fmt(text, sizeof(text), "%llu", (unsigned long long)value);
-	const int r = dv_write_file(dirfd, file, text, (size_t)len);
+	char text[24] = "-1"; /* how all but pids.max call none */
+	int len = 2, r;
+
+	if (value)
+		len = dv_fmt(text, sizeof(text), "%llu",
+			     (unsigned long long)value);
+	r = dv_write_file(dirfd, file, text, (size_t)len);
 
 	return r < 0 ? dv_err_sys(err, -r, "write %s to %s", text, file) : 0;
 }
 
-/* Swap counts within memsw, which may never be below the first limit. */
+/*
+ * Swap counts within memsw, which may never be below the first limit: one that
+ * is raised has to follow it.
+ */
 static int put_memory(int dirfd, uint64_t bytes, struct dv_err *err)
 {
-	int r = put(dirfd, "memory.limit_in_bytes", bytes, err);
+	static const char limit[] = "memory.limit_in_bytes",
+			  memsw[] = "memory.memsw.limit_in_bytes";
+	struct dv_err first = DV_ERR_INIT;
+	int r = put(dirfd, limit, bytes, &first);
 
-	if (r < 0 ||
-	    faccessat(dirfd, "memory.memsw.limit_in_bytes", F_OK, 0) < 0)
+	if (r == -EINVAL && put(dirfd, memsw, bytes, NULL) == 0)
+		return put(dirfd, limit, bytes, err);
+	if (r < 0 && err)
+		*err = first;
+	if (r < 0 || faccessat(dirfd, memsw, F_OK, 0) < 0)
 		return r; /* the kernel does not account swap */
-	return put(dirfd, "memory.memsw.limit_in_bytes", bytes, err);
+	return put(dirfd, memsw, bytes, err);
 }
 
 /* The kernel's period is 100 ms in every new group. */
@@ -104,14 +116,22 @@ static int put_cpu(int dirfd, uint32_t milli_cpus, struct dv_err *err)
 	return r;
 }
 
-static int put_limit(int dirfd, enum dv_cg_tree tree,
-		     const struct dv_cgroup_limits *limits, struct dv_err *err)
+static int put_pids(int dirfd, uint32_t pids, struct dv_err *err)
+{
+	if (pids)
+		return put(dirfd, "pids.max", pids, err);
+	int r = dv_write_file(dirfd, "pids.max", "max", 3);
+	return r < 0 ? dv_err_sys(err, -r, "write max to pids.max") : 0;
+}
+
+int dv_cg1_put(int dirfd, enum dv_cg_tree tree,
+	       const struct dv_cgroup_limits *limits, struct dv_err *err)
 {
 	if (tree == DV_CG_MEMORY)
 		return put_memory(dirfd, limits->memory, err);
 	if (tree == DV_CG_CPU)
 		return put_cpu(dirfd, limits->milli_cpus, err);
-	return put(dirfd, "pids.max", limits->pids, err);
+	return put_pids(dirfd, limits->pids, err);
 }
 
 /* Two controllers that are mounted together share one group. */
@@ -168,7 +188,7 @@ int dv_cg1_limit(struct dv_cgroup *cg, struct dv_cg_site *s,
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return dv_err_sys(err, errno, "open %s", path);
-	r = put_limit(fd, tree, limits, err);
+	r = dv_cg1_put(fd, tree, limits, err);
 	if (r == 0 && tree == DV_CG_PIDS)
 		cg->own_pids_v1 = true;
 	return r;

@@ -222,6 +222,24 @@ static int enable(struct dv_cgroup *cg, const char *dir, enum dv_cg_tree tree,
 	return r;
 }
 
+void dv_cg2_pass_on(struct dv_cg_site *s, const char *dir,
+		    const struct dv_cgroup_limits *limits)
+{
+	const bool wanted[DV_CG_TREE_N] = {
+		[DV_CG_MEMORY] = limits->memory,
+		[DV_CG_CPU] = limits->milli_cpus,
+		[DV_CG_PIDS] = limits->pids,
+		[DV_CG_IO] = limits->io_weight,
+	};
+	struct dv_cgroup none = DV_CGROUP_INIT;
+
+	for (int t = DV_CG_MEMORY; t < DV_CG_TREE_N; t++)
+		if (wanted[t] && !s->self.path[t].ptr &&
+		    file_lists(dir, "cgroup.subtree_control",
+			       dv_cg_tree_name(t)) <= 0)
+			enable(&none, dir, t, NULL);
+}
+
 /* Does another sandbox still have a group below @dir? */
 static bool has_sandboxes(const char *dir)
 {
@@ -260,36 +278,41 @@ static int put(int fd, const char *file, const char *text, struct dv_err *err)
 	return r < 0 ? dv_err_sys(err, -r, "write %s to %s", text, file) : 0;
 }
 
+/* A limit, or none. */
+static void limit_text(char text[24], uint64_t value)
+{
+	if (value)
+		dv_fmt(text, 24, "%llu", (unsigned long long)value);
+	else
+		dv_fmt(text, 24, "max");
+}
+
 static int put_memory(int fd, uint64_t bytes, struct dv_err *err)
 {
 	char text[24];
 	int r;
 
-	dv_fmt(text, sizeof(text), "%llu", (unsigned long long)bytes);
+	limit_text(text, bytes);
 	r = put(fd, "memory.max", text, err);
 	if (r < 0 || faccessat(fd, "memory.swap.max", F_OK, 0) < 0)
 		return r; /* the kernel does not account swap */
-	return put(fd, "memory.swap.max", "0", err);
+	return put(fd, "memory.swap.max", bytes ? "0" : "max", err);
 }
 
 static int put_cpu(int fd, uint32_t milli_cpus, struct dv_err *err)
 {
-	char text[40];
+	char quota[24], text[40];
 
-	dv_fmt(text, sizeof(text), "%llu 100000",
-	       (unsigned long long)milli_cpus * 100);
+	limit_text(quota, (uint64_t)milli_cpus * 100);
+	dv_fmt(text, sizeof(text), "%s 100000", quota);
 	return put(fd, "cpu.max", text, err);
 }
 
-/*
- * The init of the sandbox lives in the v2 group, as everything does that is
- * cloned into it, and is no process of the command: one more.
- */
 static int put_pids(int fd, uint32_t pids, struct dv_err *err)
 {
 	char text[24];
 
-	dv_fmt(text, sizeof(text), "%llu", (unsigned long long)pids);
+	limit_text(text, pids);
 	return put(fd, "pids.max", text, err);
 }
 
@@ -332,6 +355,8 @@ static int put_io(int fd, uint32_t weight, struct dv_err *err)
 
 	if (r < 0)
 		return r;
+	if (!weight)
+		weight = 100;
 	if (weight > 100)
 		weight = 100 + (weight - 100) / 11;
 	dv_fmt(text, sizeof(text), "%u", (unsigned)weight);
@@ -346,15 +371,19 @@ int dv_cg2_limit(struct dv_cgroup *cg, const char *dir, enum dv_cg_tree tree,
 
 	if (r <= 0)
 		r = enable(cg, dir, tree, err);
-	if (r < 0)
-		return r;
+	return r < 0 ? r : dv_cg2_put(cg->v2_fd, tree, limits, err);
+}
+
+int dv_cg2_put(int fd, enum dv_cg_tree tree,
+	       const struct dv_cgroup_limits *limits, struct dv_err *err)
+{
 	if (tree == DV_CG_MEMORY)
-		return put_memory(cg->v2_fd, limits->memory, err);
+		return put_memory(fd, limits->memory, err);
 	if (tree == DV_CG_CPU)
-		return put_cpu(cg->v2_fd, limits->milli_cpus, err);
+		return put_cpu(fd, limits->milli_cpus, err);
 	if (tree == DV_CG_PIDS)
-		return put_pids(cg->v2_fd, limits->pids, err);
-	return put_io(cg->v2_fd, limits->io_weight, err);
+		return put_pids(fd, limits->pids, err);
+	return put_io(fd, limits->io_weight, err);
 }
 
 /* ---- kill --------------------------------------------------------------- */

@@ -98,12 +98,11 @@ static int set_rlimits(const dv_Process *p, struct dv_err *err)
 }
 
 /*
- * Whoever came through a user namespace is not dumpable, and its /proc files
- * are root's: an ordinary user could not even raise the score. Dumpable for
- * this moment, we are as safe from the workload as init is: it holds fewer
- * capabilities than we still do.
+ * The /proc files of one that is not dumpable are root's: an ordinary user
+ * could not even raise the score. So this is for where no workload can see us:
+ * it might trace who is dumpable.
  */
-static int set_oom_score(int32_t adj, struct dv_err *err)
+int dv_child_oom_score(int32_t adj, struct dv_err *err)
 {
 	char text[16];
 	int len = dv_fmt(text, sizeof(text), "%d", adj);
@@ -119,14 +118,15 @@ static int set_oom_score(int32_t adj, struct dv_err *err)
 	return r < 0 ? dv_err_sys(err, -r, "set oom score to %d", adj) : 0;
 }
 
-static int set_limits(const dv_Process *p, struct dv_err *err)
+static int set_limits(const struct dv_launch *l, struct dv_err *err)
 {
+	const dv_Process *p = l->process;
 	int r = set_rlimits(p, err);
 
 	if (r == 0 && p->has_nice && setpriority(PRIO_PROCESS, 0, p->nice) < 0)
 		r = dv_err_sys(err, errno, "set nice to %d", p->nice);
-	if (r == 0 && p->has_oom_score_adj)
-		r = set_oom_score(p->oom_score_adj, err);
+	if (r == 0 && p->has_oom_score_adj && !l->scored)
+		r = dv_child_oom_score(p->oom_score_adj, err);
 	if (p->has_umask)
 		umask((mode_t)p->umask);
 	return r;
@@ -186,9 +186,16 @@ static int place_fds(const struct dv_launch *l, int floor, struct dv_err *err)
 	return 0;
 }
 
-/* Close what is not a target; 0 to 2 get /dev/null instead. */
-static int close_rest(const dv_Process *p, int floor, struct dv_err *err)
+/*
+ * Close what is not a target; 0 to 2 get /dev/null instead. That the exec would
+ * close the rest is not enough: whoever could trace us before it would have the
+ * keeper's directories.
+ */
+static int close_rest(const struct dv_launch *l, int floor, struct dv_err *err)
 {
+	const dv_Process *p = l->process;
+	unsigned int keep = (unsigned int)l->err_fd; /* not below the floor */
+
 	for (int fd = 0; fd < floor; fd++) {
 		if (is_target(p, fd))
 			continue;
@@ -196,7 +203,9 @@ static int close_rest(const dv_Process *p, int floor, struct dv_err *err)
 		if (fd <= 2 && open("/dev/null", O_RDWR) < 0)
 			return dv_err_sys(err, errno, "open /dev/null");
 	}
-	if (close_range((unsigned int)floor, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	if ((keep > (unsigned int)floor &&
+	     close_range((unsigned int)floor, keep - 1, 0) < 0) ||
+	    close_range(keep + 1, ~0U, 0) < 0)
 		return dv_err_sys(err, errno, "close_range");
 	return 0;
 }
@@ -241,7 +250,7 @@ static int move_fds(struct dv_launch *l, int floor, struct dv_err *err)
 		r = place_fds(l, floor, err);
 	if (r == 0 && p->terminal)
 		r = dv_pty_become_terminal(p, l->sock, err);
-	return r < 0 ? r : close_rest(p, floor, err);
+	return r < 0 ? r : close_rest(l, floor, err);
 }
 
 static int set_fds(struct dv_launch *l, struct dv_err *err)
@@ -275,6 +284,14 @@ static int drop_bounding(uint64_t keep, struct dv_err *err)
 	return 0;
 }
 
+static int no_such_id(int e, struct dv_err *err)
+{
+	if (e == EINVAL)
+		dv_err_hint(err, "only ids that were mapped into the sandbox "
+				 "at its start can be had in it");
+	return e;
+}
+
 static int set_ids(const dv_Process *p, struct dv_err *err)
 {
 	const dv_Ids *ids = &p->ids;
@@ -283,11 +300,13 @@ static int set_ids(const dv_Process *p, struct dv_err *err)
 	    syscall(SYS_setgroups, ids->groups_count, ids->groups) < 0)
 		return dv_err_sys(err, errno, "set supplementary groups");
 	if (syscall(SYS_setresgid, ids->gid, ids->gid, ids->gid) < 0)
-		return dv_err_sys(err, errno, "change to gid %u", ids->gid);
+		return dv_err_sys(err, no_such_id(errno, err),
+				  "change to gid %u", ids->gid);
 	if (p->has_caps && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return dv_err_sys(err, errno, "keep capabilities");
 	if (syscall(SYS_setresuid, ids->uid, ids->uid, ids->uid) < 0)
-		return dv_err_sys(err, errno, "change to uid %u", ids->uid);
+		return dv_err_sys(err, no_such_id(errno, err),
+				  "change to uid %u", ids->uid);
 	return 0;
 }
 
@@ -496,7 +515,7 @@ static int follow_plan(struct dv_launch *l, struct dv_err *err)
 		r = dv_min(r, 0);
 	}
 	if (r == 0)
-		r = set_limits(p, err);
+		r = set_limits(l, err);
 	dv_err_step(err, r, DV_STEP_PROCESS);
 	dv_ctl_mark(l->ctl, "main: descriptors");
 	if (r == 0)

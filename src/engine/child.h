@@ -8,6 +8,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "davit/err.h"
@@ -27,6 +28,7 @@ struct dv_launch {
 	 * seen from another pid namespace. */
 	pid_t parent;
 	bool native_only; /* the filter kills what dv_is_foreign() */
+	bool scored;      /* the oom score was inherited as it should be */
 	struct dv_ctl *ctl;
 };
 
@@ -38,6 +40,9 @@ _Noreturn void dv_child_fail(int err_fd, const struct dv_err *err);
 
 /* End a forked child: flush what coverage and sanitizers hold, then _exit. */
 _Noreturn void dv_child_end(int status);
+
+/* Set our own oom score. Returns 0 or -errno with @err. */
+int dv_child_oom_score(int32_t adj, struct dv_err *err);
 
 /* Dispositions to default, ignored ones too (an exec would keep those). */
 void dv_child_reset_signals(void);

@@ -167,6 +167,15 @@ int dv_ns_start(struct dv_ns *sb, const dv_Isolation *iso, unsigned int how,
 	return r;
 }
 
+int dv_ns_resume(struct dv_ns *sb)
+{
+	sb->ctl = dv_ctl_new(false);
+	if (!sb->ctl)
+		return -ENOMEM;
+	atomic_store(&sb->ctl->ready, 1);
+	return 0;
+}
+
 int dv_ns_kill(struct dv_ns *sb)
 {
 	return sb->init_pid ? dv_sys_pidfd_signal(sb->init_pidfd, SIGKILL) : 0;

@@ -59,6 +59,13 @@ enum dv_ns_how {
 int dv_ns_start(struct dv_ns *sb, const dv_Isolation *iso, unsigned int how,
 		struct dv_err *err);
 
+/*
+ * Go on with one that this program started before it executed itself anew: pid,
+ * pidfd, lifeline, ns_flags and cgroup_ns are set, all else is DV_NS_INIT.
+ * Returns 0 or -ENOMEM.
+ */
+int dv_ns_resume(struct dv_ns *sb);
+
 /* SIGKILL to init, and so to everything in it. Its pidfd tells when. */
 int dv_ns_kill(struct dv_ns *sb);
 
@@ -112,3 +119,13 @@ int dv_proc_reap(struct dv_proc *proc, siginfo_t *info, struct rusage *usage);
 
 /* Kill and reap what is left; release. Idempotent. */
 void dv_proc_free(struct dv_proc *proc);
+
+/* ns_socket.c */
+/*
+ * A socket in the network of @sb, made there by a short-lived helper: owned,
+ * close-on-exec. As socket(): @type with its flags. In a sandbox without a
+ * network of its own it is one of ours, when that really is the same. Returns
+ * it, or -errno with @err filled: -ESRCH its init is gone.
+ */
+int dv_ns_socket(const struct dv_ns *sb, int domain, int type,
+		 struct dv_err *err);

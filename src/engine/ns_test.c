@@ -2,6 +2,9 @@
 #include "engine/proc_try.h"
 
 #include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/def.h"
@@ -122,29 +125,29 @@ static void wait_gone(int pidfd)
 /* ---- failing steps ----------------------------------------------------------
  */
 
-static dv_Mount *bind(struct dv_plan *p, const char *src, const char *dst)
+static dv_Mount *bind_at(struct dv_plan *p, const char *src, const char *dst)
 {
 	return dv_plan_mount(p, dv_MOUNT_BIND, src, dst, 0);
 }
 
 static void source_missing(struct dv_plan *p)
 {
-	bind(p, "/no/such/source", "/mnt");
+	bind_at(p, "/no/such/source", "/mnt");
 }
 
 static void target_under_file(struct dv_plan *p)
 {
-	bind(p, "/usr", "/dev/null/below");
+	bind_at(p, "/usr", "/dev/null/below");
 }
 
 static void target_in_readonly(struct dv_plan *p)
 {
-	bind(p, "/usr", "/usr/no-such-dir-here");
+	bind_at(p, "/usr", "/usr/no-such-dir-here");
 }
 
 static void dir_on_file(struct dv_plan *p)
 {
-	bind(p, "/usr", "/dev/null");
+	bind_at(p, "/usr", "/dev/null");
 }
 
 static void bad_option(struct dv_plan *p)
@@ -241,7 +244,7 @@ static void no_pty(struct dv_plan *p)
 
 static void false_pty(struct dv_plan *p)
 {
-	bind(p, "/dev/null", "/dev/pts/ptmx");
+	bind_at(p, "/dev/null", "/dev/pts/ptmx");
 	p->msg.process.terminal = true;
 }
 
@@ -618,5 +621,54 @@ TEST(init_of_a_sandbox_for_many_outlives_the_first)
 	CHECK_EQ(try_reap(&second), 6);
 	dv_proc_free(&second);
 	end(&sb, &first, &plan);
+	try_dir_remove(&top);
+}
+
+static uint64_t net_of(int sock)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
+		SKIP("this kernel has no cookies of networks");
+	return cookie;
+}
+
+TEST(socket_is_of_the_network_of_the_sandbox)
+{
+	dv_autofd int ours = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t seen[2] = { 0 };
+
+	open_top();
+	for (int shared = 0; shared < 2; shared++) {
+		int dumpable = prctl(PR_GET_DUMPABLE);
+		struct dv_err err = DV_ERR_INIT;
+		struct dv_ns sb;
+		struct dv_proc proc;
+		struct dv_plan plan;
+		int fd;
+
+		plan_sandbox(&plan, "exec sleep 1000");
+		if (shared) {
+			plan.msg.isolation.namespaces &= ~(uint32_t)dv_NS_NET;
+			plan.msg.isolation.loopback_up = false;
+		}
+		must_start(&sb, &proc, &plan, NULL, 0);
+		fd = dv_ns_socket(&sb, AF_INET, SOCK_STREAM | SOCK_NONBLOCK,
+				  &err);
+		CHECK_STR(err.msg, "");
+		CHECK(fd >= 0);
+		seen[shared] = net_of(fd);
+		CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+		CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+		CHECK_EQ(prctl(PR_GET_DUMPABLE), dumpable);
+		dv_close(fd);
+		dv_ns_kill(&sb);
+		wait_gone(proc.pidfd);
+		end(&sb, &proc, &plan);
+		CHECK_EQ(dv_ns_socket(&sb, AF_INET, SOCK_STREAM, &err), -ESRCH);
+	}
+	CHECK(seen[0] != net_of(ours));
+	CHECK_EQ(seen[1], net_of(ours));
 	try_dir_remove(&top);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/def.h"
+#include "wire/pb.h"
 
 struct dv_arena_block {
 	struct dv_arena_block *next;
@@ -51,6 +52,8 @@ void dv_plan_free(struct dv_plan *plan)
 		plan->blocks = b->next;
 		free(b);
 	}
+	if (plan->decoded)
+		dv_pb_release(dv_Plan_fields, &plan->msg);
 	*plan = (struct dv_plan)DV_PLAN_INIT;
 }
 

@@ -20,7 +20,8 @@ struct dv_arena_block;
 struct dv_plan {
 	dv_Plan msg;
 	struct dv_arena_block *blocks;
-	int status; /* 0 or -ENOMEM, -E2BIG */
+	bool decoded; /* msg came from a document: malloc'd, dv_pb_release() */
+	int status;   /* 0 or -ENOMEM, -E2BIG */
 };
 
 #define DV_PLAN_INIT                        \

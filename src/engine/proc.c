@@ -173,8 +173,6 @@ static _Noreturn void run_child(struct placing *pl)
 	if (pl->sb) {
 		dv_close(pl->sb->lifeline);
 		dv_close(pl->sb->err_fd);
-		/* Nobody inside may trace what comes from outside. */
-		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	}
 	dv_close(pl->err[0]);
 	dv_close(pl->tty[0]);
@@ -200,6 +198,21 @@ static void into_group(struct clone_args *args, const struct dv_cgroup *cg)
 	args->cgroup = (uint64_t)cg->v2_fd;
 }
 
+/* Unseen by workloads; CAP_SYS_PTRACE inside traces what is born dumpable. */
+static void prepare_birth(struct placing *pl)
+{
+	const dv_Process *p = pl->launch.process;
+	struct dv_err err = DV_ERR_INIT;
+
+	if (p->has_oom_score_adj &&
+	    dv_child_oom_score(p->oom_score_adj, &err) < 0) {
+		dv_err_step(&err, -err.sys, DV_STEP_PROCESS);
+		dv_child_fail(pl->launch.err_fd, &err);
+	}
+	pl->launch.scored = true;
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 /*
  * The helper: in the keeper's memory, on a stack of its own. What it returns is
  * its exit status, and nobody looks at it.
@@ -214,6 +227,7 @@ static int place(void *arg)
 	};
 	pid_t pid;
 
+	prepare_birth(pl);
 	enter_ns(pl, pl->sb->ns_flags & HELPER_NS);
 	into_group(&args, pl->cg);
 	if (pl->stack)
@@ -351,8 +365,8 @@ static void wait_for_memory(struct placing *pl)
 }
 
 /*
- * Entering a user namespace makes the memory not dumpable, and for a moment it
- * is ours: afterwards an ordinary user's own /proc files must be theirs again.
+ * The helper makes the memory not dumpable, and for a moment it is ours:
+ * afterwards an ordinary user's own /proc files must be theirs again.
  */
 static int fork_placed(struct placing *pl)
 {
