@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -33,8 +32,7 @@ static ssize_t write_some(struct dv_core_out *o, const void *data, size_t len)
 
 	switch (o->way) {
 	case DV_CORE_WAY_SEND:
-		n = send(o->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		break;
+		return dv_send(o->fd, data, len);
 	case DV_CORE_WAY_NOWAIT:
 		n = pwritev2(o->fd, &iov, 1, -1, RWF_NOWAIT);
 		if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))

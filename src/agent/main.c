@@ -101,7 +101,7 @@ static int check_state(const char *text)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (dv_restart_check(parse_fd(text), &err) == 0)
-		return 0;
+		return DV_REEXEC_GOOD;
 	fprintf(stderr, "davit-agent: %s\n", err.msg);
 	return 1;
 }

@@ -97,13 +97,10 @@ static int send_some(struct dv_outflow *f)
 
 	while (queued(f) > 0 && budget > 0) {
 		size_t len = dv_min(queued(f), budget);
-		ssize_t n = send(f->fd, f->buf.data + f->sent, len,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = dv_send(f->fd, f->buf.data + f->sent, len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return -errno;
+			return (int)n;
 		f->sent += (size_t)n;
 		f->bytes += (uint64_t)n;
 		budget -= (size_t)n;

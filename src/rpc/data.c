@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/def.h"
@@ -228,13 +227,11 @@ int dv_data_take(struct dv_data *d, int fd, const struct dv_peer *peer)
 	if (!e)
 		return -EMFILE;
 	dv_put_le64(text, id);
-	do
-		n = send(fd, text, sizeof(text), MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	n = dv_send(fd, text, sizeof(text));
 	if (n == sizeof(text))
 		return 0;
 	/* A peer that left no room for 8 bytes is not worth waiting for. */
-	r = n < 0 ? -errno : -EAGAIN;
+	r = n < 0 ? (int)n : -EAGAIN;
 	evict(e);
 	return r;
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "base/def.h"
 #include "base/fd.h"
@@ -91,14 +90,11 @@ static int fill_out(struct dv_h2 *h)
 static int write_out(struct dv_h2 *h)
 {
 	while (h->out_at < h->out.len) {
-		ssize_t n = send(h->fd, h->out.data + h->out_at,
-				 h->out.len - h->out_at,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = dv_send(h->fd, h->out.data + h->out_at,
+				    h->out.len - h->out_at);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return errno == EAGAIN ? DV_MORE : -errno;
+			return n == -EAGAIN ? DV_MORE : (int)n;
 		h->out_at += (size_t)n;
 		h->n_out += (uint64_t)n;
 	}

@@ -69,6 +69,13 @@ static void fill_record(struct dv_exec *e, const siginfo_t *info,
 	rec->user_us = us(&ru->ru_utime);
 	rec->system_us = us(&ru->ru_stime);
 	rec->max_rss_kib = (uint64_t)ru->ru_maxrss;
+	rec->minor_faults = (uint64_t)ru->ru_minflt;
+	rec->major_faults = (uint64_t)ru->ru_majflt;
+	rec->voluntary_cs = (uint64_t)ru->ru_nvcsw;
+	rec->involuntary_cs = (uint64_t)ru->ru_nivcsw;
+	/* After a restart only the other clock knows. */
+	rec->wall_ns = e->started_ns ? dv_now_ns() - e->started_ns
+				     : rec->end_unix_ns - rec->start_unix_ns;
 }
 
 /* Somebody else in this process has waited for our child. */
@@ -246,10 +253,18 @@ int dv_exec_resize(struct dv_exec *e, uint32_t rows, uint32_t cols,
 				  "terminal size above 65535");
 	if (e->proc.tty < 0)
 		return dv_err_set(err, ENOTTY, DV_PRECONDITION,
-				  "process %d has no terminal", (int)e->pid);
+				  e->take ? "process %d's terminal is its "
+					    "client's own"
+					  : "process %d has no terminal",
+				  (int)e->pid);
 	if (ioctl(e->proc.tty, TIOCSWINSZ, &size) < 0)
 		return dv_err_sys(err, errno, "resize");
 	return 0;
+}
+
+int dv_exec_take_terminal(struct dv_exec *e)
+{
+	return e->take ? dv_take_fd(&e->proc.tty) : -ENOENT;
 }
 
 int dv_exec_close_stdin(struct dv_exec *e, struct dv_err *err)

@@ -38,10 +38,12 @@ struct dv_exec {
 	char **argv; /* owned; NULL-terminated */
 	size_t n_argv;
 	bool terminal;
+	bool take;      /* its client takes the terminal's master */
 	bool released;  /* nobody can name it any more */
 	bool timed_out; /* SIGTERM was sent for that */
 	int signal;     /* the last one that we sent */
 	uint64_t timeout_ms;
+	uint64_t started_ns; /* monotonic; 0: before a restart */
 	dv_ExitRecord record;
 	struct dv_exec_waiter *waiters;
 	dv_exec_started *started; /* NULL: nobody waits */
@@ -55,24 +57,26 @@ struct dv_procs {
 	uint64_t next_id;
 	uint32_t n_starting, n_running, n_exited;
 	uint64_t oom_kills; /* of the group, that are accounted for */
+	bool nowhere;       /* see dv_procs_point() */
 };
 
 /* ---- streams.c ---- */
 /* All of them idle. */
-void dv_streams_init(struct dv_exec *exec);
+void dv_exec_streams_init(struct dv_exec *exec);
 /*
  * Claim and make what @rq's streams need: exec->child for the child, the rest
- * for dv_streams_start(). 0 or -errno; dv_streams_stop() takes it back.
+ * for dv_exec_streams_start(). 0 or -errno; dv_exec_streams_stop() takes it
+ * back.
  */
-int dv_streams_open(struct dv_exec *exec, const dv_ExecRequest *rq, int *fds,
-		    size_t n_fds, struct dv_err *err);
+int dv_exec_streams_open(struct dv_exec *exec, const dv_ExecRequest *rq,
+			 int *fds, size_t n_fds, struct dv_err *err);
 /* The process runs: close its side, begin ours. */
-int dv_streams_start(struct dv_exec *exec);
+int dv_exec_streams_start(struct dv_exec *exec);
 /* True while one of them carries something or may. */
-bool dv_streams_run(const struct dv_exec *exec);
-void dv_streams_stop(struct dv_exec *exec);
+bool dv_exec_streams_run(const struct dv_exec *exec);
+void dv_exec_streams_stop(struct dv_exec *exec);
 /* After a restart: what an end would have done that was not dealt with. */
-void dv_streams_settle(struct dv_exec *exec);
+void dv_exec_streams_settle(struct dv_exec *exec);
 
 /* ---- procs.c ---- */
 /* An exec at the end of the table, idle. NULL: no memory. */

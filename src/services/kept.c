@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/def.h"
@@ -96,11 +95,9 @@ static uint64_t oldest(const struct dv_kept *k)
 
 static ssize_t put(int fd, const char *data, size_t len)
 {
-	ssize_t n = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = dv_send(fd, data, len);
 
-	if (n < 0 && errno == ENOTSOCK)
-		return dv_write(fd, data, len);
-	return n < 0 ? -errno : n;
+	return n == -ENOTSOCK ? dv_write(fd, data, len) : n;
 }
 
 /* Write what it has not got. False: it is gone. */
@@ -113,8 +110,6 @@ static bool sink_flush(struct dv_sink *s)
 		size_t len = (size_t)(k->end_at - s->at);
 		ssize_t n = put(s->fd, k->ring + off, dv_min(len, CAP - off));
 
-		if (n == -EINTR)
-			continue;
 		s->blocked = n == -EAGAIN;
 		if (s->blocked)
 			return true;

@@ -64,6 +64,16 @@ int dv_procs_new(struct dv_procs **procsp, struct dv_loop *loop,
 	return 0;
 }
 
+void dv_procs_point(struct dv_procs *ps, struct dv_ns *sandbox,
+		    struct dv_cgroup *cgroup, const dv_Process *like)
+{
+	ps->opts.sandbox = sandbox;
+	ps->opts.cgroup = cgroup;
+	ps->opts.like = like;
+	ps->nowhere = !like;
+	ps->oom_kills = dv_procs_oom_kills(ps);
+}
+
 struct dv_exec *dv_exec_new(struct dv_procs *ps)
 {
 	struct dv_exec *e = calloc(1, sizeof(*e));
@@ -75,7 +85,7 @@ struct dv_exec *dv_exec_new(struct dv_procs *ps)
 	e->err_src = e->pid_src = (struct dv_src)DV_SRC_INIT;
 	e->timer = (struct dv_timer)DV_TIMER_INIT;
 	e->end = (struct dv_defer)DV_DEFER_INIT;
-	dv_streams_init(e);
+	dv_exec_streams_init(e);
 	e->prevp = ps->last;
 	*ps->last = e;
 	ps->last = &e->next;
@@ -103,7 +113,7 @@ static void forget(struct dv_exec *e)
 
 void dv_exec_free(struct dv_exec *e)
 {
-	dv_streams_stop(e);
+	dv_exec_streams_stop(e);
 	dv_proc_free(&e->proc);
 	forget(e);
 }
@@ -139,13 +149,14 @@ static void on_gone(struct dv_defer *defer)
 {
 	struct dv_exec *e = dv_container_of(defer, struct dv_exec, end);
 
-	if (!dv_streams_run(e))
+	if (!dv_exec_streams_run(e))
 		dv_exec_free(e);
 }
 
 void dv_exec_check(struct dv_exec *e)
 {
-	if (e->state == DV_EXEC_EXITED && e->released && !dv_streams_run(e))
+	if (e->state == DV_EXEC_EXITED && e->released &&
+	    !dv_exec_streams_run(e))
 		dv_defer_add(e->procs->loop, &e->end, on_gone);
 }
 
@@ -208,7 +219,7 @@ static void start_done(struct dv_exec *e)
 	int r = dv_exec_watch(e);
 
 	if (r == 0)
-		r = dv_streams_start(e);
+		r = dv_exec_streams_start(e);
 	if (r < 0) {
 		dv_err_sys(&err, -r, "watch %s", e->argv[0]);
 		start_failed(e, &err);
@@ -224,6 +235,8 @@ static void start_done(struct dv_exec *e)
 	       (int)e->pid);
 	if (fn)
 		fn(e->started_arg, e, NULL);
+	else
+		dv_close(dv_exec_take_terminal(e)); /* nobody takes it */
 }
 
 static void on_err_fd(struct dv_src *src, uint32_t ev)
@@ -270,6 +283,9 @@ static int may_start(const struct dv_procs *ps, struct dv_err *err)
 	if (ps->n_running + ps->n_starting >= DV_EXECS_MAX)
 		return dv_err_set(err, EAGAIN, DV_EXHAUSTED,
 				  "%d processes are running", DV_EXECS_MAX);
+	if (ps->nowhere)
+		return dv_err_set(err, ESRCH, DV_PRECONDITION,
+				  "there is no sandbox to start it in");
 	if (ps->opts.sandbox && ps->opts.sandbox->unbuilt && ps->n_starting)
 		return dv_err_set(err, EAGAIN, DV_PRECONDITION,
 				  "the first process is still being started");
@@ -308,13 +324,15 @@ static int start(struct dv_exec *e, const dv_ExecRequest *rq, int *fds,
 
 	e->id = e->procs->next_id++;
 	e->terminal = rq->terminal;
+	e->take = rq->take_terminal;
 	e->timeout_ms = rq->timeout_ms;
 	e->record.start_unix_ns = dv_unix_ns();
+	e->started_ns = dv_now_ns();
 	r = dv_exec_plan(&plan, rq, &e->procs->opts, err);
 	if (r == 0 && copy_argv(e, rq) < 0)
 		r = dv_err_sys(err, ENOMEM, "start %s", rq->argv[0]);
 	if (r == 0)
-		r = dv_streams_open(e, rq, fds, n_fds, err);
+		r = dv_exec_streams_open(e, rq, fds, n_fds, err);
 	if (r == 0)
 		r = begin(e, &plan, err);
 	dv_plan_free(&plan);
@@ -406,6 +424,24 @@ int dv_procs_each(struct dv_procs *ps,
 struct dv_procs_count dv_procs_count(const struct dv_procs *ps)
 {
 	return (struct dv_procs_count){ ps->n_running, ps->n_exited };
+}
+
+static bool is_flowing(const struct dv_stream *s)
+{
+	if (s->kept.loop && s->kept.from >= 0)
+		return true;
+	for (const struct dv_sink *k = s->kept.sinks; k; k = k->next)
+		if (k->fd >= 0)
+			return true;
+	return dv_pump_runs(&s->pump) && s->pump.state != DV_PUMP_LINGER;
+}
+
+bool dv_procs_flowing(const struct dv_procs *ps)
+{
+	for (const struct dv_exec *e = ps->first; e; e = e->next)
+		if (is_flowing(&e->stream[1]) || is_flowing(&e->stream[2]))
+			return true;
+	return false;
 }
 
 struct dv_data *dv_procs_data(const struct dv_procs *ps)

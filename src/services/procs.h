@@ -21,6 +21,7 @@
 #include "engine/ns.h"
 #include "rpc/data.h"
 #include "services/guest.h"
+#include "wire/plan.pb.h"
 #include "wire/sandbox.pb.h"
 #include "wire/state.pb.h"
 
@@ -59,12 +60,26 @@ struct dv_procs_opts {
 	const char *name; /* of ourselves in the tree; NULL: "davit" */
 	/* RLIMIT_NOFILE of those who ask for none; borrowed; NULL: ours */
 	const struct rlimit *nofile;
+	/*
+	 * The first process of the sandbox; borrowed; NULL: there is none. What
+	 * confines it confines all of them, whatever a request says, and what a
+	 * request leaves out is as it has it: env (with @env NULL), cwd, ids.
+	 */
+	const dv_Process *like;
 };
 
 /* Its owner ignores SIGPIPE: streams end at any time. 0, -EINVAL, -ENOMEM. */
 int dv_procs_new(struct dv_procs **procsp, struct dv_loop *loop,
 		 const struct dv_procs_opts *opts, struct dv_err *err);
-/* Kills and reaps what runs. NULL is allowed. Returns NULL. */
+/*
+ * From now on processes are started there: a sandbox that was started anew.
+ * @like NULL: nowhere, starts are refused. Nothing of the one before is left:
+ * its init ends only when all of its processes were reaped. All borrowed.
+ */
+void dv_procs_point(struct dv_procs *ps, struct dv_ns *sandbox,
+		    struct dv_cgroup *cgroup, const dv_Process *like);
+/* Kills and reaps what runs; of a sandbox before that goes, or its init could
+ * not end. NULL is allowed. Returns NULL. */
 struct dv_procs *dv_procs_free(struct dv_procs *ps);
 
 /* ---- starting --------------------------------------------------------- */
@@ -84,7 +99,8 @@ typedef void dv_exec_started(void *arg, struct dv_exec *exec,
  *   DV_INVALID      the request makes no sense
  *   DV_UNKNOWN      "failed to get stdin conn: invalid connection id"
  *   DV_EXHAUSTED    DV_EXECS_MAX are running
- *   DV_PRECONDITION the sandbox's first process is still being started
+ *   DV_PRECONDITION the sandbox's first process is still being started, or
+ *                   there is none
  * A start may still fail after that: the code and step of the engine.
  */
 int dv_procs_start(struct dv_procs *ps, const dv_ExecRequest *rq, int *fds,
@@ -134,6 +150,11 @@ int dv_procs_signal_all(struct dv_procs *ps, int signo, struct dv_err *err);
 /* -ENOTTY: it has no terminal. */
 int dv_exec_resize(struct dv_exec *exec, uint32_t rows, uint32_t cols,
 		   struct dv_err *err);
+/*
+ * The master of its terminal, for who asked to take it: owned by the caller
+ * from then on, and nobody else has it. < 0: there is none, or no more.
+ */
+int dv_exec_take_terminal(struct dv_exec *exec);
 /* What its client would do by closing it; a terminal gets VEOF. */
 int dv_exec_close_stdin(struct dv_exec *exec, struct dv_err *err);
 /*
@@ -153,6 +174,9 @@ struct dv_procs_count {
 	uint32_t running, exited;
 };
 struct dv_procs_count dv_procs_count(const struct dv_procs *ps);
+/* Is something on its way that a process wrote? Not: to a client that has it
+ * all, and has not closed. */
+bool dv_procs_flowing(const struct dv_procs *ps);
 /* Where connections are claimed; borrowed. */
 struct dv_data *dv_procs_data(const struct dv_procs *ps);
 struct dv_cgroup *dv_procs_cgroup(const struct dv_procs *ps);

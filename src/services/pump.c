@@ -133,12 +133,9 @@ static ssize_t write_some(struct dv_pump *p)
 	ssize_t n = (ssize_t)(p->len - p->off);
 
 	if (p->kind == DV_PUMP_SOCKET)
-		n = send(p->to, p->buf + p->off, (size_t)n,
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = dv_send(p->to, p->buf + p->off, (size_t)n);
 	else if (p->kind != DV_PUMP_NOWHERE)
 		n = dv_write(p->to, p->buf + p->off, (size_t)n);
-	if (n < 0 && p->kind == DV_PUMP_SOCKET)
-		n = errno == EINTR ? -EAGAIN : -errno;
 	return n;
 }
 

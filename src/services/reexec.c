@@ -135,7 +135,8 @@ static void on_trial(struct dv_src *src, uint32_t events DV_UNUSED)
 	if (r == -EAGAIN)
 		return;
 	t->pid = 0;
-	if (r == 0 && info.si_code == CLD_EXITED && info.si_status == 0) {
+	if (r == 0 && info.si_code == CLD_EXITED &&
+	    info.si_status == DV_REEXEC_GOOD) {
 		trial_end(t, 0, NULL);
 		return;
 	}

@@ -25,6 +25,9 @@ enum {
 	/* All rings of all processes full, and far from a machine's memory. */
 	DV_REEXEC_MAX = 1 << 30,
 	DV_REEXEC_TRIAL_MS = 5000,
+	/* The status of a program that understands the document: one that knows
+	 * nothing of this would hardly end so. */
+	DV_REEXEC_GOOD = 86,
 };
 
 /* The descriptors that outlive the exec; all-zero is empty. */
@@ -64,7 +67,8 @@ struct dv_trial {
 
 /*
  * Execute @exe with @argv, in which @fd (borrowed) is the document's number: it
- * says by its status 0 that it understands it. Returns 0 or -errno.
+ * says by its status DV_REEXEC_GOOD that it understands it. Returns 0 or
+ * -errno.
  */
 int dv_trial_start(struct dv_trial *trial, struct dv_loop *loop,
 		   const char *exe, char *const argv[], int fd,

@@ -120,6 +120,7 @@ static void m_stats(struct dv_call *call)
 	const struct dv_cgroup *cg = dv_procs_cgroup(svc->procs);
 	struct dv_data *data = dv_procs_data(svc->procs);
 	struct dv_server_stats server = { 0 };
+	struct dv_cgroup_now now;
 	dv_StatsReply reply = {
 		.processes = n.running,
 		.exited = n.exited,
@@ -132,9 +133,10 @@ static void m_stats(struct dv_call *call)
 	if (svc->server)
 		dv_server_stats(svc->server, &server);
 	reply.connections = server.conns;
-	if (cg && cg->v2_fd >= 0) {
-		reply.memory = number_in(cg->v2_fd, "memory.current", "");
-		reply.cpu_us = number_in(cg->v2_fd, "cpu.stat", "usage_usec ");
+	if (cg) {
+		dv_cgroup_read(cg, &now);
+		reply.memory = now.memory == UINT64_MAX ? 0 : now.memory;
+		reply.cpu_us = now.cpu_us == UINT64_MAX ? 0 : now.cpu_us;
 	}
 	dv_call_reply(call, &reply);
 }
@@ -166,13 +168,23 @@ static void finish(struct dv_call *call, int r, const struct dv_err *err)
 static void exec_reply(struct dv_call *call, struct dv_exec *exec)
 {
 	dv_ExecReply reply = { dv_exec_id(exec), dv_exec_pid(exec) };
+	dv_autofd int tty = dv_exec_take_terminal(exec);
 
-	dv_call_reply(call, &reply);
+	if (tty >= 0)
+		dv_call_reply_fds(call, &reply, &tty, 1);
+	else
+		dv_call_reply(call, &reply);
 }
 
 static void m_exec(struct dv_call *call)
 {
-	dv_svc_exec(call, call->req, exec_reply, dv_call_fail_err);
+	const dv_ExecRequest *rq = call->req;
+
+	if (rq->take_terminal && !takes_fds(call))
+		dv_call_fail(call, DV_INVALID,
+			     "a terminal can be taken on a unix socket only");
+	else
+		dv_svc_exec(call, rq, exec_reply, dv_call_fail_err);
 }
 
 static void wait_reply(struct dv_call *call, const dv_ExitRecord *record)
@@ -534,6 +546,13 @@ struct dv_sandbox_svc *dv_sandbox_svc_free(struct dv_sandbox_svc *svc)
 void dv_sandbox_svc_boundary(struct dv_sandbox_svc *svc, const char *boundary)
 {
 	svc->boundary = boundary;
+}
+
+void dv_sandbox_svc_gate(struct dv_sandbox_svc *svc,
+			 int (*may)(void *arg, struct dv_err *err), void *arg)
+{
+	svc->may = may;
+	svc->may_arg = arg;
 }
 
 int dv_sandbox_svc_add(struct dv_server *server, struct dv_sandbox_svc *svc)

@@ -22,5 +22,10 @@ struct dv_sandbox_svc *dv_sandbox_svc_free(struct dv_sandbox_svc *svc);
  * a guest). Static. */
 void dv_sandbox_svc_boundary(struct dv_sandbox_svc *svc, const char *boundary);
 
+/* Asked before each start, here and by services/diag.h: 0, or < 0 with @err
+ * filled: it is refused so. @arg is borrowed. */
+void dv_sandbox_svc_gate(struct dv_sandbox_svc *svc,
+			 int (*may)(void *arg, struct dv_err *err), void *arg);
+
 /* Serve it. Returns 0 or -errno. */
 int dv_sandbox_svc_add(struct dv_server *server, struct dv_sandbox_svc *svc);

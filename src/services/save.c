@@ -271,7 +271,7 @@ static int restore_exec(struct dv_procs *ps, const dv_ExecState *st)
 		r = restore_state(e, st);
 	if (r < 0)
 		return r;
-	dv_streams_settle(e);
+	dv_exec_streams_settle(e);
 	dv_exec_check(e);
 	return 0;
 }

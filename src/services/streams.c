@@ -12,7 +12,7 @@
  * A pty is one descriptor for two streams: output has the master, input a
  * duplicate of it, and a third is there to resize it. It hangs up when all are
  * closed, so a client that closed its output ends the others: its window is
- * gone.
+ * gone. Who takes the terminal gets the only one, and nothing of it is here.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -83,6 +83,8 @@ static int open_one(struct dv_exec *e, int i, const dv_Stdio *s, int *fds,
 	if ((unsigned int)s->mode >= MODE_N)
 		return invalid(err, i, "no such mode");
 	e->stream[i].mode = modes[s->mode];
+	if (s->mode != dv_STDIO_NULL && e->take && i < 2)
+		return invalid(err, i, "it is the terminal, which is taken");
 	if (s->mode == dv_STDIO_KEEP && i == 0)
 		return invalid(err, i, "only output can be kept");
 	if (s->mode == dv_STDIO_FD)
@@ -114,8 +116,8 @@ static int combine(struct dv_exec *e, struct dv_err *err)
 	return 0;
 }
 
-int dv_streams_open(struct dv_exec *e, const dv_ExecRequest *rq, int *fds,
-		    size_t n_fds, struct dv_err *err)
+int dv_exec_streams_open(struct dv_exec *e, const dv_ExecRequest *rq, int *fds,
+			 size_t n_fds, struct dv_err *err)
 {
 	static const dv_Stdio none = dv_Stdio_init_zero;
 	const dv_Stdio *io[3] = {
@@ -143,7 +145,7 @@ static void hang_up(struct dv_exec *e)
 	e->proc.tty = dv_close(e->proc.tty);
 }
 
-void dv_streams_settle(struct dv_exec *e)
+void dv_exec_streams_settle(struct dv_exec *e)
 {
 	if (!dv_pump_runs(&e->stream[1].pump) &&
 	    !dv_kept_runs(&e->stream[1].kept))
@@ -168,7 +170,7 @@ static void on_kept_idle(struct dv_kept *kept)
 	dv_exec_check(e);
 }
 
-void dv_streams_init(struct dv_exec *e)
+void dv_exec_streams_init(struct dv_exec *e)
 {
 	for (int i = 0; i < 3; i++) {
 		e->stream[i].pump = (struct dv_pump)DV_PUMP_INIT;
@@ -220,13 +222,13 @@ static int split_pty(struct dv_exec *e)
 	return dv_min(e->ours[0], 0);
 }
 
-int dv_streams_start(struct dv_exec *e)
+int dv_exec_streams_start(struct dv_exec *e)
 {
 	int r = 0;
 
 	for (int i = 0; i < 3; i++)
 		e->child[i] = dv_close(e->child[i]);
-	if (e->terminal && e->proc.tty >= 0)
+	if (e->terminal && e->proc.tty >= 0 && !e->take)
 		r = split_pty(e);
 	if (r == 0)
 		r = start_input(e);
@@ -235,7 +237,7 @@ int dv_streams_start(struct dv_exec *e)
 	return r;
 }
 
-bool dv_streams_run(const struct dv_exec *e)
+bool dv_exec_streams_run(const struct dv_exec *e)
 {
 	for (int i = 0; i < 3; i++)
 		if (dv_pump_runs(&e->stream[i].pump) ||
@@ -244,7 +246,7 @@ bool dv_streams_run(const struct dv_exec *e)
 	return false;
 }
 
-void dv_streams_stop(struct dv_exec *e)
+void dv_exec_streams_stop(struct dv_exec *e)
 {
 	for (int i = 0; i < 3; i++) {
 		dv_pump_stop(&e->stream[i].pump);

@@ -13,6 +13,8 @@ struct dv_sandbox_svc {
 	const char *boundary;
 	struct dv_server *server; /* the last one it was added to */
 	struct dv_bulk *bulks;
+	int (*may)(void *arg, struct dv_err *err); /* NULL: it may */
+	void *may_arg;
 };
 
 static inline struct dv_sandbox_svc *dv_svc(const struct dv_call *call)

@@ -68,16 +68,22 @@ void dv_svc_exec(struct dv_call *call, const dv_ExecRequest *rq,
 		 void (*reply)(struct dv_call *call, struct dv_exec *exec),
 		 dv_svc_fail_fn *fail)
 {
-	struct start *s = malloc(sizeof(*s));
+	struct dv_sandbox_svc *svc = dv_svc(call);
 	struct dv_err err = DV_ERR_INIT;
+	struct start *s;
 
+	if (svc->may && svc->may(svc->may_arg, &err) < 0) {
+		fail(call, &err);
+		return;
+	}
+	s = malloc(sizeof(*s));
 	if (!s) {
 		no_memory(call);
 		return;
 	}
 	*s = (struct start){ call, NULL, reply, fail };
-	if (dv_procs_start(dv_svc(call)->procs, rq, call->fds, call->n_fds,
-			   on_started, s, &s->exec, &err) < 0) {
+	if (dv_procs_start(svc->procs, rq, call->fds, call->n_fds, on_started,
+			   s, &s->exec, &err) < 0) {
 		fail(call, &err);
 		free(s);
 		return;

@@ -37,6 +37,8 @@ struct dv_dial {
 	uint32_t port;
 	dv_dial_fn *fn;
 	void *arg;
+	dv_dial_check_fn *check; /* NULL: none */
+	void *check_arg;
 
 	struct dv_src src;
 	struct dv_defer begin;
@@ -245,6 +247,8 @@ static void connect_path(struct dv_dial *d)
 		dv_err_sys(&d->err, -r, "wait for its queue");
 	}
 	d->fd = r < 0 ? -1 : r;
+	if (r >= 0 && d->check)
+		r = d->check(d->check_arg, d->fd, &d->err);
 	if (r < 0)
 		connect_failed(d, r);
 	else if (d->port == 0)
@@ -345,6 +349,12 @@ int dv_dial_start(struct dv_dial **dialp, struct dv_loop *loop,
 	dv_defer_add(loop, &d->begin, on_begin);
 	*dialp = d;
 	return 0;
+}
+
+void dv_dial_check(struct dv_dial *dial, dv_dial_check_fn *check, void *arg)
+{
+	dial->check = check;
+	dial->check_arg = arg;
 }
 
 /* ---- blocking --------------------------------------------------------- */

@@ -17,6 +17,14 @@ enum {
 struct dv_dial_result dv_dial_classify(int sys);
 
 /*
+ * Of a dial to a path that was just started: show the connection to @check
+ * before its first byte. 0, or -errno with @err filled, which is how the dial
+ * ends then. @fd is borrowed.
+ */
+typedef int dv_dial_check_fn(void *arg, int fd, struct dv_err *err);
+void dv_dial_check(struct dv_dial *dial, dv_dial_check_fn *check, void *arg);
+
+/*
  * "<base>_<port>", where a host listens for a guest's connections to @port.
  * Returns 0 or -ENAMETOOLONG with @err filled.
  */

@@ -342,6 +342,35 @@ int dv_tunnel_start(struct dv_tunnel *t, struct dv_loop *loop, int a, int b,
 	return 0;
 }
 
+/* From the pipe into a buffer, and on by that way. */
+static int unpipe(struct dv_lane *lane)
+{
+	ssize_t n;
+
+	lane->buf = malloc(DV_TUNNEL_BUF);
+	if (!lane->buf)
+		return -ENOMEM;
+	n = dv_read_full(lane->pipe[0], lane->buf, lane->piped);
+	if (n < 0)
+		return (int)n;
+	lane->head = 0;
+	lane->len = (size_t)n;
+	lane->piped = 0;
+	lane->pipe[0] = dv_close(lane->pipe[0]);
+	lane->pipe[1] = dv_close(lane->pipe[1]);
+	return 0;
+}
+
+int dv_tunnel_held(struct dv_tunnel *t, int i, const char **datap, size_t *lenp)
+{
+	struct dv_lane *lane = &t->lane[i];
+	int r = lane->piped ? unpipe(lane) : 0;
+
+	*datap = lane->buf ? lane->buf + lane->head : "";
+	*lenp = lane->len;
+	return r;
+}
+
 void dv_tunnel_close(struct dv_tunnel *t)
 {
 	for (int i = 0; i < 2; i++) {

@@ -91,5 +91,14 @@ int dv_tunnel_preload(struct dv_tunnel *t, int lane, const void *data,
 int dv_tunnel_start(struct dv_tunnel *t, struct dv_loop *loop, int a, int b,
 		    dv_tunnel_fn *fn, struct dv_err *err);
 
+/*
+ * For a restart: what lane[@lane] of a running tunnel has read and not yet
+ * written (borrowed until the loop runs on). The program after us takes both
+ * descriptors, preloads that, and starts. A direction that has ended ends there
+ * again. Returns 0 or -errno.
+ */
+int dv_tunnel_held(struct dv_tunnel *t, int lane, const char **datap,
+		   size_t *lenp);
+
 /* Close both at once and free; idempotent, also before a start. No callback. */
 void dv_tunnel_close(struct dv_tunnel *t);
