@@ -39,6 +39,7 @@ enum {
 	DV_SANDBOX_ID_LEN = 16,
 	DV_SANDBOX_NAME_MAX = 63, /* [a-z0-9][a-z0-9_.-]* */
 	DV_SANDBOX_LABELS_MAX = 64,
+	DV_SANDBOX_DOORS_MAX = 8,
 };
 
 /* ---- what is known of one ---------------------------------------------- */
@@ -106,6 +107,7 @@ struct dv_sandbox_list {
 	struct dv_sandbox_info *at; /* the latest first */
 	size_t n;
 	size_t unreadable; /* directories whose documents make no sense */
+	char unreadable_id[DV_SANDBOX_ID_LEN + 1]; /* the first of them */
 };
 
 enum {
@@ -151,6 +153,15 @@ DV_API int dv_sandbox_look(struct dv_sandbox *sb,
 DV_API int dv_sandbox_diag(struct dv_sandbox *sb, struct dv_diag **diagp,
 			   struct dv_err *err);
 
+/*
+ * Run a command in it: dv_diag_exec() in a state that allows it. When its
+ * keeper goes, so does the command, and what asks for it says DV_UNAVAILABLE.
+ */
+DV_API int dv_sandbox_exec(struct dv_sandbox *sb,
+			   const struct dv_diag_exec *exec,
+			   struct dv_diag_proc **procp,
+			   const struct dv_how *how, struct dv_err *err);
+
 /* ---- creating -------------------------------------------------------------
  */
 
@@ -173,6 +184,14 @@ struct dv_sandbox_keep {
 	/* The davit that becomes the keeper; NULL: $DAVIT_KEEPER, else the one
 	 * that was installed with this library, else of PATH. */
 	const char *davit;
+	/* Listening unix stream sockets that are served like the sandbox's own
+	 * (borrowed, duplicated); DV_SANDBOX_DOORS_MAX at most. Only for
+	 * dv_keeper_start(). */
+	const int *doors;
+	size_t n_doors;
+	/* Only for dv_keeper_start(): the absolute path of a log that its
+	 * caller writes (dv_outlog_new()), for whoever asks; NULL: none. */
+	const char *log;
 };
 
 /* clang-format off */
@@ -206,6 +225,12 @@ DV_API int dv_keeper_start(struct dv_keeper **keeperp, struct dv_loop *loop,
 DV_API struct dv_run *dv_keeper_run(struct dv_keeper *keeper);
 /* Ends the sandbox if it lives. NULL is allowed. Returns NULL. */
 DV_API struct dv_keeper *dv_keeper_free(struct dv_keeper *keeper);
+
+/*
+ * What the davit command does for dv_sandbox_create(), as its verb __keeper:
+ * becomes a keeper in the background. Returns an exit status.
+ */
+DV_API int dv_keeper_main(int argc, char **argv);
 
 /* ---- its life -------------------------------------------------------------
  */
@@ -320,6 +345,83 @@ DV_API int dv_sandbox_log_next(struct dv_sandbox_log *log,
 			       struct dv_err *err);
 /* Readable when there may be more; borrowed. Only when following. */
 DV_API int dv_sandbox_log_fd(const struct dv_sandbox_log *log);
+
+/* ---- what happened -------------------------------------------------------
+ */
+
+/*
+ * The events of all sandboxes: "created", "started", "paused", "exited", ...
+ * The latest 1 MiB of them, and up to 1 MiB before that, are kept in files of
+ * RUNDIR; nobody is asked, and no reader holds anybody up.
+ */
+struct dv_sandbox_events; /* a reader; any number of them */
+
+struct dv_sandbox_events_opts {
+	size_t size;
+	uint64_t since_unix_ns; /* 0: all that are kept */
+	bool follow;            /* wait for more, for ever */
+};
+
+/* clang-format off */
+#define DV_SANDBOX_EVENTS_INIT { sizeof(struct dv_sandbox_events_opts), 0, \
+				 false }
+/* clang-format on */
+
+struct dv_sandbox_event {
+	uint64_t unix_ns;
+	char id[DV_SANDBOX_ID_LEN + 1];
+	char name[DV_SANDBOX_NAME_MAX + 1]; /* "": none */
+	char event[32];
+	/* Borrowed until the next call: what more it says, as people read it
+	 * ("code=1 ended_by=exit"), and all of it, a line without its end. */
+	const char *detail, *json;
+};
+
+/* @opts may be NULL. Returns 0 or -errno. */
+DV_API int dv_sandbox_events_open(struct dv_sandbox_events **eventsp,
+				  const struct dv_sandbox_events_opts *opts,
+				  struct dv_err *err);
+/* NULL is allowed. Returns NULL. */
+DV_API struct dv_sandbox_events *
+dv_sandbox_events_free(struct dv_sandbox_events *events);
+/*
+ * The next event. Returns 0, DV_MORE (none yet: wait for the descriptor),
+ * DV_EOF, or -errno. Lines that make no sense are left out.
+ */
+DV_API int dv_sandbox_events_next(struct dv_sandbox_events *events,
+				  struct dv_sandbox_event *event,
+				  struct dv_err *err);
+/* Readable when there may be more; borrowed. -1 when not following. */
+DV_API int dv_sandbox_events_fd(const struct dv_sandbox_events *events);
+
+/* ---- a log of one's own --------------------------------------------------
+ */
+
+/*
+ * A log that the caller fills, in the same format, as `davit run --log` does:
+ * raw bytes in @path, and where each piece of them begins in @path.idx.
+ */
+struct dv_outlog;
+
+/*
+ * Go on at the end of @path, or make it. @max: bytes kept, UINT64_MAX: all; the
+ * oldest are dropped without moving the others. -EINVAL: no regular file.
+ */
+DV_API int dv_outlog_new(struct dv_outlog **logp, const char *path,
+			 uint64_t max, struct dv_err *err);
+/* NULL is allowed. Returns NULL. */
+DV_API struct dv_outlog *dv_outlog_free(struct dv_outlog *log);
+/* Append @len bytes of @stream, 1 or 2. Never fails: dv_outlog_lost(). */
+DV_API void dv_outlog_put(struct dv_outlog *log, uint8_t stream,
+			  const void *data, size_t len);
+/* The same for the next @len bytes of a pipe; all of them are consumed. */
+DV_API void dv_outlog_splice(struct dv_outlog *log, uint8_t stream, int pipe_fd,
+			     size_t len);
+/* The streams have ended; what is appended later is of another run. */
+DV_API void dv_outlog_end(struct dv_outlog *log);
+/* Bytes that could not be kept since it was opened, and *sysp: the first errno
+ * that said so (0: none). Those dropped for @max do not count. */
+DV_API uint64_t dv_outlog_lost(const struct dv_outlog *log, int *sysp);
 
 #ifdef __cplusplus
 }

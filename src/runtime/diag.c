@@ -158,8 +158,12 @@ static void unlink_op(struct dv_op *op)
 /* The call has duplicates; without one they are not needed any more. */
 static void close_given(struct dv_op *op)
 {
-	while (op->n_give > 0)
-		dv_close(op->give[--op->n_give]);
+	while (op->n_give > 0) {
+		op->n_give--;
+		if (op->n_give >= op->n_lent)
+			dv_close(op->give[op->n_give]);
+	}
+	op->n_lent = 0;
 }
 
 /* Let go of everything but the memory and the result. */
@@ -213,6 +217,7 @@ int dv_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
 		return dv_err_sys(err, ENOMEM, "%s", kind->what);
 	op->diag = diag;
 	op->kind = kind;
+	op->what = kind->what;
 	op->how = h;
 	op->until_ns = UINT64_MAX;
 	if (h.timeout_ms >= 0)
@@ -245,8 +250,8 @@ void dv_op_end(struct dv_op *op, int r, const struct dv_err *err)
 
 	if (r < 0 && err) {
 		copy = *err;
-		if (*op->kind->what)
-			dv_err_wrap(&copy, r, "%s", op->kind->what);
+		if (*op->what)
+			dv_err_wrap(&copy, r, "%s", op->what);
 	}
 	stop_op(op);
 	op->how.fn(op->how.arg, r, &copy);
@@ -266,6 +271,11 @@ static void on_timer(struct dv_timer *timer)
 static void on_kick(struct dv_defer *kick)
 {
 	dv_op_next(dv_container_of(kick, struct dv_op, kick));
+}
+
+void dv_op_kick(struct dv_op *op)
+{
+	dv_defer_add(op->diag->loop, &op->kick, on_kick);
 }
 
 /* Who waits for the end of an operation; that is gone by then. */
@@ -330,112 +340,8 @@ int dv_op_go(struct dv_op *op, int r, struct dv_err *err)
 		return block(op, err);
 	if (op->how.opp)
 		*op->how.opp = op;
-	dv_defer_add(op->diag->loop, &op->kick, on_kick);
+	dv_op_kick(op);
 	return 0;
-}
-
-/* ---- hello ------------------------------------------------------------- */
-
-static void put_words(char *out, size_t size, char *const *words, size_t n)
-{
-	size_t at = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		size_t len = strlen(words[i]);
-
-		if (at + len + 2 > size)
-			break;
-		if (at)
-			out[at++] = ' ';
-		memcpy(out + at, words[i], len + 1);
-		at += len;
-	}
-}
-
-static void put_text(char *out, size_t size, const char *text)
-{
-	size_t len = text ? strnlen(text, size - 1) : 0;
-
-	if (len)
-		memcpy(out, text, len);
-	out[len] = '\0';
-}
-
-static int take_hello(struct dv_diag *d, const struct dv_rpc_reply *reply,
-		      struct dv_err *err)
-{
-	dv_HelloReply m = dv_HelloReply_init_zero;
-	int r = dv_pb_decode(dv_HelloReply_fields, reply->payload, reply->len,
-			     &m, err);
-
-	if (r < 0)
-		return r;
-	d->hello.version = m.version ? m.version : 1;
-	d->hello.pid = m.pid;
-	put_text(d->hello.server, sizeof(d->hello.server), m.server);
-	put_text(d->hello.boundary, sizeof(d->hello.boundary), m.boundary);
-	put_words(d->hello.features, sizeof(d->hello.features), m.features,
-		  m.features_count);
-	dv_pb_release(dv_HelloReply_fields, &m);
-	d->ask = DV_ASK_V1;
-	return 0;
-}
-
-/* Everybody who waits for the answer goes on, or fails with it. */
-static void wake(struct dv_diag *d, int r, const struct dv_err *err)
-{
-	for (struct dv_op *op = d->ops; op; op = op->next) {
-		if (!op->asked)
-			continue;
-		op->asked = false;
-		if (r < 0) {
-			op->r = r;
-			op->err = *err;
-		}
-		dv_defer_add(d->loop, &op->kick, on_kick);
-	}
-}
-
-static void on_hello(struct dv_rpc_call *call DV_UNUSED,
-		     const struct dv_rpc_reply *reply, void *arg)
-{
-	struct dv_diag *d = arg;
-	struct dv_err err = DV_ERR_INIT;
-	int r = dv_diag_said(&d->hello_call, reply, &err);
-
-	d->ask = DV_ASK_NOT_YET;
-	if (r < 0 && err.code == DV_UNIMPLEMENTED) {
-		d->ask = DV_ASK_FOREIGN;
-		r = 0;
-	} else if (r >= 0) {
-		r = take_hello(d, reply, &err);
-	}
-	wake(d, r, &err);
-}
-
-static int ask_hello(struct dv_diag *d, struct dv_op *op, struct dv_err *err)
-{
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
-	dv_HelloRequest m = dv_HelloRequest_init_zero;
-	char name[] = "davit";
-	dv_autobuf out = DV_BUF_INIT(256);
-	int r;
-
-	op->asked = true;
-	if (d->ask == DV_ASK_ASKING)
-		return 0;
-	m.version = 1;
-	m.client = name;
-	r = dv_pb_encode(dv_HelloRequest_fields, &m, &out, err);
-	if (r < 0)
-		return r;
-	o.timeout_ms = DV_DIAG_HELLO_MS;
-	r = dv_rpc_call(d->rpc, &d->hello_call, DV_DIAG_V1, "Hello", out.data,
-			out.len, &o, on_hello, d, err);
-	if (r == 0)
-		d->ask = DV_ASK_ASKING;
-	return r;
 }
 
 /* ---- stages ------------------------------------------------------------ */
@@ -462,6 +368,11 @@ int dv_diag_said(struct dv_rpc_call **callp, const struct dv_rpc_reply *reply,
 	return reply->r;
 }
 
+static const char *v1_service(const struct dv_diag_kind *k)
+{
+	return k->v1_service ? k->v1_service : DV_DIAG_V1;
+}
+
 int dv_op_call(struct dv_op *op, dv_rpc_fn *fn, struct dv_err *err)
 {
 	const struct dv_diag_kind *k = op->kind;
@@ -474,7 +385,7 @@ int dv_op_call(struct dv_op *op, dv_rpc_fn *fn, struct dv_err *err)
 	o.fds = op->give;
 	o.n_fds = op->n_give;
 	r = dv_rpc_call(op->diag->rpc, &op->call,
-			op->v1 ? DV_DIAG_V1 : k->service,
+			op->v1 ? v1_service(k) : k->service,
 			op->v1 ? k->v1 : k->method, rq->data, rq->len, &o,
 			fn ? fn : on_reply, op, err);
 	close_given(op);
@@ -520,8 +431,9 @@ static int know(struct dv_op *op, struct dv_err *err)
 		*err = op->err;
 		return op->r;
 	}
-	if (op->kind->v1 && d->ask < DV_ASK_V1) {
-		r = ask_hello(d, op, err);
+	if (op->kind->v1 &&
+	    (d->ask < DV_ASK_V1 || (d->assumed && op->kind->asks))) {
+		r = dv_diag_ask(d, op, err);
 		return r < 0 ? r : DV_MORE;
 	}
 	op->v1 = op->kind->v1 && d->ask == DV_ASK_V1;

@@ -16,6 +16,7 @@
 #include <pb.h>
 
 #include "base/buf.h"
+#include "transport/dial.h"
 #include "wire/diag.pb.h"
 #include "wire/sandbox.pb.h"
 
@@ -40,6 +41,10 @@ enum dv_diag_ask {
 struct dv_diag {
 	struct dv_loop *loop;
 	bool own_loop, has_target;
+	/* What Hello would say is known beforehand, but for who asks that. */
+	bool assumed;
+	dv_dial_check_fn *check; /* of each connection; NULL: none */
+	void *check_arg;
 	struct dv_rpc *rpc; /* owned */
 	struct dv_target target;
 	int dial_timeout_ms;
@@ -65,9 +70,11 @@ struct dv_diag_conn {
 
 /* What an operation is: one row. */
 struct dv_diag_kind {
-	const char *what;    /* in messages */
-	const char *v1;      /* method of davit.v1; NULL: none */
-	const char *service; /* of others; NULL: davit.v1 only */
+	const char *what;       /* in messages */
+	const char *v1;         /* method of davit.v1; NULL: none */
+	const char *v1_service; /* its service; NULL: DV_DIAG_V1 */
+	bool asks;              /* what is assumed of the server does not do */
+	const char *service;    /* of others; NULL: davit.v1 only */
 	const char *method;
 	/* The field of the request that names its one data connection, of
 	 * others and of davit.v1; 0: it needs none, or `conns` names it. */
@@ -98,6 +105,7 @@ struct dv_op {
 	struct dv_diag *diag;
 	struct dv_op *next, **prevp;
 	const struct dv_diag_kind *kind;
+	const char *what; /* in messages; the kind's, or of its owner */
 	struct dv_how how;
 	enum dv_diag_stage stage;
 	bool asked; /* waits for the answer to Hello */
@@ -114,8 +122,8 @@ struct dv_op {
 	/* Connections when the server takes descriptors, and those to give. */
 	size_t n_conns_fds;
 	bool may_give, gives;
-	int give[2]; /* owned */
-	size_t n_give;
+	int give[4]; /* owned, but for the first n_lent */
+	size_t n_give, n_lent;
 	/* What Hello said, when it failed. */
 	int r;
 	struct dv_err err;
@@ -152,8 +160,31 @@ int dv_diag_said(struct dv_rpc_call **callp, const struct dv_rpc_reply *reply,
 int dv_op_go(struct dv_op *op, int r, struct dv_err *err);
 /* The end: @err belongs to @r. From the loop; @op is gone afterwards. */
 void dv_op_end(struct dv_op *op, int r, const struct dv_err *err);
+/* Go on with the next stage, from the loop. */
+void dv_op_kick(struct dv_op *op);
 /* ms left, -1: no limit, 0: none. */
 int dv_op_left(const struct dv_op *op);
+
+/* Stage HELLO: ask, and kick @op when it is known who is there. */
+int dv_diag_ask(struct dv_diag *d, struct dv_op *op, struct dv_err *err);
+/* A davit that takes descriptors: nobody has to ask that. */
+void dv_diag_assume(struct dv_diag *d);
+
+/*
+ * A client of the socket of a davit at @path (107 bytes): calls go to the
+ * socket itself, data connections and ports behind CONNECT. @dial makes the
+ * connections of calls; @check sees every other one before its first byte, as
+ * dv_dial_check() says. @loop is borrowed.
+ */
+struct dv_diag_socket {
+	const char *path;
+	dv_rpc_dial_fn *dial;
+	dv_dial_check_fn *check;
+	void *arg;    /* of both */
+	int retry_ms; /* as in struct dv_rpc_opts */
+};
+int dv_diag_new_socket(struct dv_diag **diagp, struct dv_loop *loop,
+		       const struct dv_diag_socket *socket, struct dv_err *err);
 
 /* Stage CONNS. Ends @op when it fails. Calls dv_op_next() when done. */
 void dv_diag_conns_start(struct dv_op *op);
@@ -198,6 +229,8 @@ int dv_diag_stream_op(struct dv_diag *diag, const struct dv_diag_kind *kind,
 		      const struct dv_how *how, struct dv_diag_stream **streamp,
 		      struct dv_op **opp, struct dv_err *err);
 
+/* Copy what the caller has room for, by his size; NULL: nothing. */
+void dv_exit_give(struct dv_exit *to, const struct dv_exit *from);
 /* How a process ended, from either answer. @size of @to guards it. */
 void dv_diag_exit_of_record(struct dv_exit *to, const dv_ExitRecord *rec);
 /* Environment of a request: pairs that borrow from @env, names apart. */

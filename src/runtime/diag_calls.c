@@ -62,6 +62,7 @@ static int call_hello(struct dv_op *op, struct dv_err *err DV_UNUSED)
 static const struct dv_diag_kind kind_hello = {
 	.what = "hello",
 	.v1 = "Hello",
+	.asks = true,
 	.service = DV_DIAG_NEW, /* a foreign server is an answer, too */
 	.method = "Ping",
 	.call = call_hello,

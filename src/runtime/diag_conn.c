@@ -113,10 +113,14 @@ static int start(struct dv_op *op, struct dv_err *err)
 		op->conns[i] = (struct dv_diag_conn){ .op = op,
 						      .src = DV_SRC_INIT,
 						      .fd = -1 };
-	for (size_t i = 0; i < op->n_conns && r >= 0; i++)
+	for (size_t i = 0; i < op->n_conns && r >= 0; i++) {
 		r = dv_dial_start(&op->conns[i].dial, d->loop, &d->target,
 				  DV_DIAG_DATA_PORT, d->dial_timeout_ms,
 				  on_dial, &op->conns[i], err);
+		if (r == 0)
+			dv_dial_check(op->conns[i].dial, d->check,
+				      d->check_arg);
+	}
 	return r;
 }
 

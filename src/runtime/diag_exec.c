@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes: exec, wait, signal, resize, attach.
+ * Processes: exec. What is done with them afterwards: diag_proc.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -112,6 +112,7 @@ static int put_v1(struct dv_op *op, const struct dv_diag_exec *e,
 	m.rows = e->rows;
 	m.cols = e->cols;
 	m.timeout_ms = e->timeout_ms > 0 ? (uint64_t)e->timeout_ms : 0;
+	m.take_terminal = e->take_terminal;
 	return dv_op_put(op, true, dv_ExecRequest_fields, &m, err);
 }
 
@@ -134,7 +135,14 @@ static int put_old(struct dv_op *op, const struct dv_diag_exec *e,
 	return dv_op_put(op, false, dv_diag_ExecRequest_fields, &m, err);
 }
 
-enum { F_RAW = 8, F_KEEP = 16, F_NEEDS_V1 = 32 }; /* beside DV_DIAG_STD* */
+/* Beside DV_DIAG_STD*; F_OWN << n: stream n is the caller's descriptor. */
+enum {
+	F_RAW = 8,
+	F_KEEP = 16,
+	F_NEEDS_V1 = 32,
+	F_TERMINAL = 64, /* its master comes with the answer */
+	F_OWN = 128,
+};
 
 /* Measured: with 64 KiB the two ends wait for each other, and much more does
  * not stay in the processor's caches. */
@@ -161,6 +169,16 @@ static int give_pipe(struct dv_op *op, int which, dv_Stdio *io,
 	return r < 0 ? dv_err_sys(err, -r, "create a pipe") : 0;
 }
 
+/* The caller's own descriptors are the first that come along. */
+static uint32_t own_number(const struct dv_op *op, int which)
+{
+	uint32_t n = 0;
+
+	for (int i = 0; i <= which; i++)
+		n += (op->arg & (F_OWN << i)) != 0;
+	return n;
+}
+
 static int conns_v1(struct dv_op *op, const uint64_t id[3], struct dv_err *err)
 {
 	dv_ExecRequest m = dv_ExecRequest_init_zero;
@@ -168,6 +186,11 @@ static int conns_v1(struct dv_op *op, const uint64_t id[3], struct dv_err *err)
 
 	m.has_stdin = m.has_stdout = m.has_stderr = true;
 	for (int i = 0; i < 3; i++) {
+		if (op->arg & (F_OWN << i)) {
+			io[i]->mode = dv_StdioMode_STDIO_FD;
+			io[i]->fd = own_number(op, i);
+			continue;
+		}
 		if (i && op->gives && (op->arg & DV_BIT(i))) {
 			int r = give_pipe(op, i, io[i], err);
 			if (r < 0)
@@ -183,17 +206,30 @@ static int conns_v1(struct dv_op *op, const uint64_t id[3], struct dv_err *err)
 	return dv_op_put(op, true, dv_ExecRequest_fields, &m, err);
 }
 
+/* What this server cannot do, which the caller asked for. */
+static int check_server(const struct dv_op *op, struct dv_err *err)
+{
+	if (!op->v1 && (op->arg & F_NEEDS_V1))
+		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
+				  "this server cannot set a directory, a user, "
+				  "or keep output (it has no davit.v1)");
+	if ((op->arg & (F_TERMINAL | 7 * F_OWN)) && !op->gives)
+		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
+				  "descriptors can only be given to a davit on "
+				  "this machine");
+	return 0;
+}
+
 static int conns_exec(struct dv_op *op, struct dv_err *err)
 {
 	dv_diag_ExecRequest m = dv_diag_ExecRequest_init_zero;
 	struct dv_diag_proc *p = op->own;
 	uint64_t id[3] = { 0 };
 	size_t n = 0;
+	int r = check_server(op, err);
 
-	if (!op->v1 && (op->arg & F_NEEDS_V1))
-		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
-				  "this server cannot set a directory, a user, "
-				  "or keep output (it has no davit.v1)");
+	if (r < 0)
+		return r;
 	for (int i = 0; i < 3; i++) {
 		if (!(op->arg & DV_BIT(i)) || (i && op->gives))
 			continue;
@@ -241,6 +277,16 @@ static int take_reply(struct dv_op *op, const struct dv_rpc_reply *reply,
 	return r;
 }
 
+static int take_terminal(struct dv_diag_proc *p,
+			 const struct dv_rpc_reply *reply, struct dv_err *err)
+{
+	if (reply->n_fds != 1)
+		return dv_err_set(err, EBADMSG, DV_INTERNAL,
+				  "the terminal did not come along");
+	p->fd[0] = dv_take_fd(&reply->fds[0]);
+	return dv_fd_nonblock(p->fd[0], true);
+}
+
 static int reply_exec(struct dv_op *op, const struct dv_rpc_reply *reply,
 		      struct dv_err *err)
 {
@@ -252,6 +298,8 @@ static int reply_exec(struct dv_op *op, const struct dv_rpc_reply *reply,
 		return r;
 	}
 	r = take_reply(op, reply, p, err);
+	if (r == 0 && (op->arg & F_TERMINAL))
+		r = take_terminal(p, reply, err);
 	if (r < 0)
 		return r;
 	p->ours = true;
@@ -299,6 +347,65 @@ static int fill_exec(struct dv_op *op, const struct dv_diag_exec *e,
 	return r;
 }
 
+/* Who blocks until it is done may lend them; others' may be gone by then. */
+static int give_own(struct dv_op *op, const struct dv_diag_exec *e,
+		    struct dv_err *err)
+{
+	for (int i = 0; i < 3; i++) {
+		int fd = e->fd[i];
+
+		if (!(e->own & DV_BIT(i)))
+			continue;
+		if (op->how.fn)
+			fd = dv_fd_dup(fd, 3);
+		if (fd < 0)
+			return dv_err_sys(err, fd == -1 ? EBADF : -fd,
+					  "descriptor of stream %d", i);
+		op->give[op->n_give++] = fd;
+		op->n_lent += !op->how.fn;
+		op->arg |= F_OWN << i;
+	}
+	return 0;
+}
+
+/* Which streams there are, and how they come here. */
+static int plan_streams(struct dv_op *op, const struct dv_diag_exec *e,
+			struct dv_err *err)
+{
+	op->arg = e->stdio & ~e->own & 7;
+	if (e->tty) /* there is one way out of a terminal */
+		op->arg &= ~(uint32_t)DV_DIAG_STDERR;
+	if (e->take_terminal)
+		op->arg = F_TERMINAL;
+	for (uint32_t bits = op->arg & 7; bits; bits &= bits - 1)
+		op->n_conns_v1++;
+	op->n_conns_old = op->n_conns_v1;
+	op->n_conns_fds = op->arg & DV_DIAG_STDIN;
+	op->may_give = e->take_terminal || e->own ||
+		       (!e->tty && !e->raw && !e->keep && !e->relayed);
+	op->arg |= (e->raw ? F_RAW : 0U) | (e->keep ? F_KEEP : 0U);
+	if (e->cwd || e->has_ids || e->keep || e->own || e->take_terminal)
+		op->arg |= F_NEEDS_V1;
+	return give_own(op, e, err);
+}
+
+static int check_exec(const struct dv_diag_exec *e, struct dv_err *err)
+{
+	uint32_t others = DV_DIAG_STDERR;
+
+	if (!e->argv || !e->argv[0])
+		return dv_err_set(err, EINVAL, DV_INVALID, "exec: no command");
+	if (e->take_terminal && (!e->tty || (e->own & ~others)))
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "exec: a terminal to take has no other "
+				  "streams");
+	if (e->own && (e->raw || e->keep || e->relayed))
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "exec: nobody relays or keeps the streams "
+				  "of own descriptors");
+	return 0;
+}
+
 int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
 		 struct dv_diag_proc **procp, const struct dv_how *how,
 		 struct dv_err *err)
@@ -307,241 +414,16 @@ int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
 	struct dv_op *op;
 	int r = dv_diag_opts_copy(&e, sizeof(e), exec, err);
 
+	if (r == 0)
+		r = check_exec(&e, err);
 	if (r < 0)
 		return r;
-	if (!e.argv || !e.argv[0])
-		return dv_err_set(err, EINVAL, DV_INVALID, "exec: no command");
 	r = dv_op_new(diag, &kind_exec, how, &op, err);
 	if (r < 0)
 		return r;
-	op->arg = e.stdio & 7;
-	if (e.tty) /* there is one way out of a terminal */
-		op->arg &= ~(uint32_t)DV_DIAG_STDERR;
-	for (uint32_t bits = op->arg; bits; bits &= bits - 1)
-		op->n_conns_v1++;
-	op->n_conns_old = op->n_conns_v1;
-	op->n_conns_fds = op->arg & DV_DIAG_STDIN;
-	op->may_give = !e.tty && !e.raw && !e.keep && !e.relayed;
-	op->arg |= (e.raw ? F_RAW : 0U) | (e.keep ? F_KEEP : 0U);
-	if (e.cwd || e.has_ids || e.keep)
-		op->arg |= F_NEEDS_V1;
 	op->out[0] = procp;
-	return dv_op_go(op, fill_exec(op, &e, err), err);
-}
-
-/* ---- wait ---------------------------------------------------------------- */
-
-static const char *const ended_by[] = {
-	[DV_ENDED_EXIT] = "exit",       [DV_ENDED_SIGNAL] = "signal",
-	[DV_ENDED_TIMEOUT] = "timeout", [DV_ENDED_OOM] = "oom",
-	[DV_ENDED_STOP] = "stop",       [DV_ENDED_KEEPER] = "keeper",
-};
-static_assert(DV_ARRAY_LEN(ended_by) == DV_ENDED_N, "one word each");
-
-static uint32_t parse_ended_by(const char *word)
-{
-	for (uint32_t i = 0; word && i < DV_ENDED_N; i++)
-		if (!strcmp(word, ended_by[i]))
-			return i;
-	return DV_ENDED_EXIT;
-}
-
-/* Copy what the caller has room for. */
-static void give_exit(struct dv_exit *to, const struct dv_exit *from)
-{
-	size_t size = dv_min(to->size, sizeof(*from));
-
-	if (size > sizeof(to->size))
-		memcpy((char *)to + sizeof(to->size),
-		       (const char *)from + sizeof(from->size),
-		       size - sizeof(to->size));
-}
-
-void dv_diag_exit_of_record(struct dv_exit *to, const dv_ExitRecord *rec)
-{
-	struct dv_exit e = { .code = rec->code,
-			     .signal = rec->signal,
-			     .ended_by = parse_ended_by(rec->ended_by),
-			     .core = rec->core,
-			     .oom = rec->oom,
-			     .timed_out = rec->timed_out,
-			     .started_unix_ns = rec->start_unix_ns,
-			     .exited_unix_ns = rec->end_unix_ns,
-			     .user_us = rec->user_us,
-			     .system_us = rec->system_us,
-			     .max_rss_kib = rec->max_rss_kib };
-
-	if (e.exited_unix_ns > e.started_unix_ns)
-		e.wall_ns = e.exited_unix_ns - e.started_unix_ns;
-	give_exit(to, &e);
-}
-
-static void of_response(struct dv_exit *to, const dv_diag_WaitResponse *m)
-{
-	struct dv_exit e = { .code = m->exit_code,
-			     .signal = m->signal,
-			     .core = m->core,
-			     .oom = m->oom,
-			     .ended_by = m->oom      ? DV_ENDED_OOM
-					 : m->signal ? DV_ENDED_SIGNAL
-						     : DV_ENDED_EXIT };
-
-	give_exit(to, &e);
-}
-
-static void forget(struct dv_rpc_call *call DV_UNUSED,
-		   const struct dv_rpc_reply *reply DV_UNUSED,
-		   void *arg DV_UNUSED)
-{
-}
-
-/* It arrived: the server need not keep the record. Nobody waits for that. */
-static void release(struct dv_op *op)
-{
-	struct dv_rpc_call_opts o = DV_RPC_CALL_INIT;
-
-	o.timeout_ms = DV_DIAG_HELLO_MS;
-	dv_rpc_call(op->diag->rpc, NULL, DV_DIAG_V1, "Release",
-		    op->request[1].data, op->request[1].len, &o, forget, NULL,
-		    NULL);
-}
-
-static int reply_wait(struct dv_op *op, const struct dv_rpc_reply *reply,
-		      struct dv_err *err)
-{
-	dv_diag_WaitResponse old = dv_diag_WaitResponse_init_zero;
-	dv_ExitRecord m = dv_ExitRecord_init_zero;
-	struct dv_exit *exit = op->out[0];
-	int r;
-
-	if (!op->v1) {
-		r = dv_pb_decode(dv_diag_WaitResponse_fields, reply->payload,
-				 reply->len, &old, err);
-		if (r == 0 && exit)
-			of_response(exit, &old);
-		return r;
-	}
-	r = dv_pb_decode(dv_ExitRecord_fields, reply->payload, reply->len, &m,
-			 err);
-	if (r == 0 && exit)
-		dv_diag_exit_of_record(exit, &m);
-	dv_pb_release(dv_ExitRecord_fields, &m);
-	if (r == 0 && op->arg)
-		release(op);
-	return r;
-}
-
-static const struct dv_diag_kind kind_wait = {
-	.what = "wait",
-	.v1 = "Wait",
-	.service = DV_DIAG_OLD,
-	.method = "Wait",
-	.reply = reply_wait,
-};
-
-int dv_diag_wait(struct dv_diag_proc *p, struct dv_exit *exit,
-		 const struct dv_how *how, struct dv_err *err)
-{
-	dv_diag_WaitRequest old = dv_diag_WaitRequest_init_zero;
-	dv_ProcessName m = dv_ProcessName_init_zero;
-	struct dv_op *op;
-	int r = dv_op_new(p->diag, &kind_wait, how, &op, err);
-
-	if (r < 0)
-		return r;
-	old.pid = m.pid = p->pid;
-	m.id = p->id;
-	op->out[0] = exit;
-	op->arg = p->ours;
-	r = dv_op_put(op, false, dv_diag_WaitRequest_fields, &old, err);
+	r = plan_streams(op, &e, err);
 	if (r == 0)
-		r = dv_op_put(op, true, dv_ProcessName_fields, &m, err);
-	return dv_op_go(op, r, err);
-}
-
-/* ---- davit.v1 only --------------------------------------------------------
- */
-
-static const struct dv_diag_kind kind_signal = { .what = "signal",
-						 .v1 = "Signal" };
-
-int dv_diag_signal(struct dv_diag_proc *p, int signo, enum dv_diag_scope scope,
-		   const struct dv_how *how, struct dv_err *err)
-{
-	dv_SignalRequest m = dv_SignalRequest_init_zero;
-	struct dv_op *op;
-	int r = dv_op_new(p->diag, &kind_signal, how, &op, err);
-
-	if (r < 0)
-		return r;
-	m.id = p->id;
-	m.pid = p->pid;
-	m.signal = signo;
-	m.scope = (dv_SignalScope)scope;
-	r = dv_op_put(op, true, dv_SignalRequest_fields, &m, err);
-	return dv_op_go(op, r, err);
-}
-
-static const struct dv_diag_kind kind_resize = { .what = "resize",
-						 .v1 = "Resize" };
-
-int dv_diag_resize(struct dv_diag_proc *p, uint16_t rows, uint16_t cols,
-		   const struct dv_how *how, struct dv_err *err)
-{
-	dv_ResizeRequest m = dv_ResizeRequest_init_zero;
-	struct dv_op *op;
-	int r = dv_op_new(p->diag, &kind_resize, how, &op, err);
-
-	if (r < 0)
-		return r;
-	m.id = p->id;
-	m.pid = p->pid;
-	m.rows = rows;
-	m.cols = cols;
-	r = dv_op_put(op, true, dv_ResizeRequest_fields, &m, err);
-	return dv_op_go(op, r, err);
-}
-
-static int reply_attach(struct dv_op *op, const struct dv_rpc_reply *reply,
-			struct dv_err *err)
-{
-	dv_AttachReply m = dv_AttachReply_init_zero;
-	int *fdp = op->out[0];
-	uint64_t *offsetp = op->out[1];
-	int r = dv_pb_decode(dv_AttachReply_fields, reply->payload, reply->len,
-			     &m, err);
-
-	if (r < 0)
-		return r;
-	if (offsetp)
-		*offsetp = m.offset;
-	*fdp = dv_diag_conn_take(op, 0);
-	return 0;
-}
-
-static const struct dv_diag_kind kind_attach = {
-	.what = "attach",
-	.v1 = "Attach",
-	.conn_field = { 0, dv_AttachRequest_conn_tag },
-	.reply = reply_attach,
-};
-
-int dv_diag_attach(struct dv_diag_proc *p, int which, uint64_t offset, int *fdp,
-		   uint64_t *offsetp, const struct dv_how *how,
-		   struct dv_err *err)
-{
-	dv_AttachRequest m = dv_AttachRequest_init_zero;
-	struct dv_op *op;
-	int r = dv_op_new(p->diag, &kind_attach, how, &op, err);
-
-	if (r < 0)
-		return r;
-	m.id = p->id;
-	m.pid = p->pid;
-	m.stream = (uint32_t)which;
-	m.offset = offset;
-	op->out[0] = fdp;
-	op->out[1] = offsetp;
-	r = dv_op_put(op, true, dv_AttachRequest_fields, &m, err);
+		r = fill_exec(op, &e, err);
 	return dv_op_go(op, r, err);
 }

@@ -111,13 +111,17 @@ static int begin_port(struct dv_op *op, struct dv_err *err)
 {
 	struct dv_diag *d = op->diag;
 	struct port *p = op->own;
+	int r;
 
 	if (!d->has_target)
 		return dv_err_set(err, ENOTCONN, DV_PRECONDITION,
 				  "cannot make additional connections with "
 				  "this client");
-	return dv_dial_start(&p->dial, d->loop, &d->target, op->arg,
-			     d->dial_timeout_ms, on_dial, p, err);
+	r = dv_dial_start(&p->dial, d->loop, &d->target, op->arg,
+			  d->dial_timeout_ms, on_dial, p, err);
+	if (r == 0)
+		dv_dial_check(p->dial, d->check, d->check_arg);
+	return r;
 }
 
 static const struct dv_diag_kind kind_connect = { .what = "connect",

@@ -14,6 +14,8 @@
 #include "base/fd.h"
 #include "base/path.h"
 
+enum { NOTES_MAX = 16384 }; /* what the sweeper reads */
+
 static int fail(struct dv_err *err, int r, const char *what, const char *path)
 {
 	if (r == -EACCES || r == -EROFS || r == -EPERM)
@@ -71,22 +73,35 @@ int dv_rundir(char *out, size_t size, struct dv_err *err)
 	return r < 0 ? fail(err, r, "find", "the run directory") : 0;
 }
 
-/* Ours and closed to others, or somebody could put things in our way. */
-static int open_base(const char *path, struct dv_err *err)
+static int dir_failed(struct dv_err *err, int r, const char *what,
+		      const char *path, const char *kind)
 {
+	if (r == -EACCES || r == -EROFS || r == -EPERM)
+		dv_err_hint(err,
+			    "set DAVIT_%sDIR to a directory that you can write "
+			    "to",
+			    kind[0] == 'r' ? "RUN" : "STATE");
+	return dv_err_step(err, dv_err_sys(err, -r, "%s %s", what, path),
+			   DV_STEP_STATE);
+}
+
+int dv_dir_open(const char *path, const char *kind, bool create,
+		struct dv_err *err)
+{
+	const uid_t me = geteuid();
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 && errno == ENOENT) {
+	if (fd < 0 && errno == ENOENT && create) {
 		int r = dv_mkdir_p(path, 0700);
 
 		if (r < 0)
-			return fail(err, r, "create", path);
+			return dir_failed(err, r, "create", path, kind);
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (fd < 0)
-		return fail(err, -errno, "open", path);
-	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+		return dir_failed(err, -errno, "open", path, kind);
+	if (fstat(fd, &st) == 0 && (st.st_uid == me || (me == 0 && !create)) &&
 	    !(st.st_mode & 022))
 		return fd;
 	dv_close(fd);
@@ -94,7 +109,8 @@ static int open_base(const char *path, struct dv_err *err)
 			 "else");
 	return dv_err_step(err,
 			   dv_err_set(err, EACCES, DV_DENIED,
-				      "run directory %s is not private", path),
+				      "%s directory %s is not private", kind,
+				      path),
 			   DV_STEP_STATE);
 }
 
@@ -146,7 +162,7 @@ int dv_home_open(struct dv_home *home, struct dv_err *err)
 				 "mnt/root");
 	if (r < 0)
 		return fail(err, r, "path", home->base);
-	home->basefd = r = open_base(home->base, err);
+	home->basefd = r = dv_dir_open(home->base, "run", true, err);
 	return r < 0 ? r : make_places(home, err);
 }
 
@@ -184,6 +200,21 @@ int dv_home_create(struct dv_home *home, struct dv_err *err)
 	return 0;
 }
 
+/* A sandbox that is started anew makes the same groups. */
+static bool is_noted(const struct dv_home *home, const char *line)
+{
+	dv_autofree char *text = NULL;
+	size_t n = strlen(line), len;
+	char *at;
+
+	if (dv_read_file(home->dirfd, "lock", NOTES_MAX, &text, &len) < 0)
+		return false;
+	for (at = text; (at = strstr(at, line)); at += n)
+		if (at == text || at[-1] == '\n')
+			return true;
+	return false;
+}
+
 int dv_home_note(struct dv_home *home, const char *group)
 {
 	char line[PATH_MAX + 1];
@@ -195,7 +226,9 @@ int dv_home_note(struct dv_home *home, const char *group)
 	if (n < 0 || (size_t)n >= sizeof(line))
 		return -ENAMETOOLONG;
 	r = dv_home_create(home, NULL);
-	return r < 0 ? r : dv_write_full(home->lock, line, (size_t)n);
+	if (r < 0 || is_noted(home, line))
+		return r;
+	return dv_write_full(home->lock, line, (size_t)n);
 }
 
 int dv_home_write(const struct dv_home *home, const char *name,
@@ -206,6 +239,10 @@ int dv_home_write(const struct dv_home *home, const char *name,
 
 void dv_home_remove(struct dv_home *home)
 {
+	if (home->groups_left) {
+		dv_home_release(home);
+		return;
+	}
 	if (home->dirfd >= 0) {
 		/* The usual files by name: a listing costs more than these. */
 		unlinkat(home->dirfd, "state.json", 0);

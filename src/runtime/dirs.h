@@ -22,6 +22,15 @@ int dv_rundir(char *out, size_t size, struct dv_err *err);
 /* $DAVIT_STATEDIR, /var/lib/davit, $XDG_STATE_HOME/davit, ~/.local/state. */
 int dv_statedir(char *out, size_t size, struct dv_err *err);
 
+/*
+ * Open one of the two, whose @kind is "run" or "state". It must be ours and
+ * closed to others, or somebody could put things in our way; root may look into
+ * anybody's, but makes nothing there. @create: make it when it is missing.
+ * Returns the descriptor (owned), -ENOENT, -EACCES, ...
+ */
+int dv_dir_open(const char *path, const char *kind, bool create,
+		struct dv_err *err);
+
 struct dv_home {
 	char id[DV_ID_LEN + 1];
 	char base[200]; /* RUNDIR */
@@ -31,6 +40,7 @@ struct dv_home {
 	int dirfd;      /* of path; -1 = there is none yet */
 	int lock;
 	struct dv_slot slot;
+	bool groups_left; /* noted ones could not be removed */
 };
 
 #define DV_HOME_INIT                                                        \
@@ -60,7 +70,8 @@ int dv_home_note(struct dv_home *home, const char *group);
 /* Replace a file in the directory, which is there; 0 or -errno. */
 int dv_home_write(const struct dv_home *home, const char *name,
 		  const void *data, size_t len);
-/* Remove it and all that is in it; release the locks. Idempotent. */
+/* Remove it and all that is in it; release the locks. With groups_left only
+ * that: the notes are for the sweeper. Idempotent. */
 void dv_home_remove(struct dv_home *home);
 
 /* Release the locks, leave the rest to the sweeper. Idempotent. */

@@ -189,7 +189,8 @@ static void check_cgroups(const struct facts *f DV_UNUSED, struct dv_check *c)
 	       : can.v1         ? "v1"
 	       : can.v2_mounted ? "v2"
 				: "none",
-	       can.v2_writable ? ", own groups" : "");
+	       can.v2_writable ? ", own groups"
+			       : ", none for keepers of their own");
 	limits(c, "memory", can.memory, can.why_memory);
 	limits(c, "cpu", can.cpu, can.why_cpu);
 	limits(c, "pids", can.pids, can.why_pids);

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/num.h"
 #include "davit/run.h"
+#include "runtime/store_priv.h"
 
 static const char *const ended_names[] = {
 	[DV_ENDED_EXIT] = "exit",       [DV_ENDED_SIGNAL] = "signal",
@@ -32,6 +33,30 @@ static void put_usage(struct dv_json *j, const struct dv_exit *e)
 	dv_json_close(j, '}');
 }
 
+void dv_exit_members(struct dv_json *j, const struct dv_exit *e)
+{
+	dv_json_i64(j, "code", e->code);
+	if (e->signal)
+		dv_json_str(j, "signal", dv_signal_name(e->signal));
+	else
+		dv_json_null(j, "signal");
+	dv_json_bool(j, "core", e->core);
+	dv_json_bool(j, "oom", e->oom);
+	dv_json_bool(j, "timed_out", e->timed_out);
+	dv_json_str(j, "ended_by", dv_ended_by_name(e->ended_by));
+	dv_json_open(j, "limits_hit", '[');
+	if (e->oom)
+		dv_json_str(j, NULL, "memory");
+	if (e->pids_limited)
+		dv_json_str(j, NULL, "pids");
+	dv_json_close(j, ']');
+	dv_json_u64(j, "pids_refused", e->pids_refused);
+	dv_json_time(j, "started", e->started_unix_ns);
+	dv_json_time(j, "exited", e->exited_unix_ns);
+	dv_json_u64(j, "wall_ns", e->wall_ns);
+	put_usage(j, e);
+}
+
 char *dv_exit_json(const struct dv_exit *e, const char *id)
 {
 	dv_autobuf text = DV_BUF_INIT(4096);
@@ -41,26 +66,7 @@ char *dv_exit_json(const struct dv_exit *e, const char *id)
 	dv_json_u64(&j, "schema_version", 1);
 	if (id)
 		dv_json_str(&j, "id", id);
-	dv_json_i64(&j, "code", e->code);
-	if (e->signal)
-		dv_json_str(&j, "signal", dv_signal_name(e->signal));
-	else
-		dv_json_null(&j, "signal");
-	dv_json_bool(&j, "core", e->core);
-	dv_json_bool(&j, "oom", e->oom);
-	dv_json_bool(&j, "timed_out", e->timed_out);
-	dv_json_str(&j, "ended_by", dv_ended_by_name(e->ended_by));
-	dv_json_open(&j, "limits_hit", '[');
-	if (e->oom)
-		dv_json_str(&j, NULL, "memory");
-	if (e->pids_limited)
-		dv_json_str(&j, NULL, "pids");
-	dv_json_close(&j, ']');
-	dv_json_u64(&j, "pids_refused", e->pids_refused);
-	dv_json_time(&j, "started", e->started_unix_ns);
-	dv_json_time(&j, "exited", e->exited_unix_ns);
-	dv_json_u64(&j, "wall_ns", e->wall_ns);
-	put_usage(&j, e);
+	dv_exit_members(&j, e);
 	dv_json_close(&j, '}');
 	return dv_buf_take(&text);
 }

@@ -3,10 +3,14 @@
 /*
  * The inside of a keeper: one sandbox, its documents, its socket.
  *
- *	keeper.c	its life: start, end, restart policy, ttl, idle
+ *	keeper.c	what is asked of it: start, stop, restart, rename
+ *	keeper_life.c	its life: runs, restart policy, ttl, idle, the end
  *	keeper_main.c	a keeper that was left behind: `davit __keeper`
- *	keeper_io.c	the first process's streams: log, input, terminal
+ *	keeper_serve.c	the socket, and what is behind it
+ *	keeper_io.c	the first process's streams: log, terminal
+ *	keeper_input.c	its input
  *	keeper_svc.c	davit.v1.Keeper, by which clients reach all this
+ *	keeper_doors.c	other sockets to serve, of a service manager
  *	keeper_net.c	CONNECT n: ports of the sandbox's own network
  *	keeper_tree.c	the inspect tree
  *	keeper_save.c	upgrade: executing itself anew
@@ -17,7 +21,10 @@
  */
 #include <davit/sandbox.h>
 
+#include <sys/resource.h>
+
 #include "base/log.h"
+#include "engine/cgroup_freeze.h"
 #include "rpc/data.h"
 #include "rpc/door.h"
 #include "rpc/server.h"
@@ -26,7 +33,9 @@
 #include "runtime/store.h"
 #include "services/inspect_svc.h"
 #include "services/procs.h"
+#include "services/reexec.h"
 #include "services/sandbox.h"
+#include "wire/upgrade.pb.h"
 
 struct dv_keeper_io;
 struct dv_keeper_svc;
@@ -62,27 +71,91 @@ struct dv_keeper {
 	/* It is over; may free the keeper. NULL: nobody is told. */
 	void (*done)(struct dv_keeper *keeper);
 	void *owner;
+	bool detached;  /* its streams are ours, not the caller's */
+	bool adopts;    /* lives as its creator did: environment, directory */
+	bool named;     /* it has a place in STATEDIR */
+	bool timed_out; /* ttl or idle time ended it */
+	bool drained;   /* the present run has ended, and its output, too */
+	char **env;     /* owned; the environment that was adopted */
+	char *group;    /* owned; our own control group; NULL: none */
+	uint64_t begun_ns;    /* the present run */
+	struct rlimit nofile; /* of those it starts; 0: as ours */
+	struct dv_defer
+		finish; /* the end, when nobody of ours is on the stack */
+	struct dv_freeze freeze;           /* keeper_ops.c; a pause under way */
+	struct dv_keeper_upgrade *upgrade; /* one that is under way */
+	unsigned int upgrade_calls;    /* obeyed by the program before this */
+	const dv_ServedState *resumed; /* while that is taken over */
+	struct dv_net_conn *net;       /* keeper_net.c */
+	unsigned int n_net;
+	/* keeper_doors.c: sockets that others opened, until they are served
+	 * (owned, -1), and who serves them then. */
+	struct {
+		int fd;
+		struct dv_door *door;
+	} more[DV_SANDBOX_DOORS_MAX];
+	size_t n_more;
+	int unsaved; /* why its state could not be written; else 0 */
 };
 
 /* ---- keeper.c ---- */
-/* Take @kept (moved; its spec is decoded) and begin. As dv_keeper_start(). */
+/*
+ * Take @kept (moved, also on failure; zeroed then) and begin: a keeper that was
+ * left behind, in a process of its own. With an id: that of one that has ended.
+ */
 int dv_keeper_begin(struct dv_keeper **keeperp, struct dv_loop *loop,
 		    dv_KeptSandbox *kept, struct dv_err *err);
+/* Everything that came of it is free again; it is over, or never began. */
+struct dv_keeper *dv_keeper_alloc(struct dv_loop *loop);
+/* The run has just been started: watch it, serve, say so. */
+int dv_keeper_attend(struct dv_keeper *k, struct dv_err *err);
+/* The part of that which an upgrade does anew: hear of its changes and end. */
+void dv_keeper_watch(struct dv_keeper *k);
 /* Stop signal, grace, kill; for good. @signal 0, @grace_ms -1: the spec's. */
 int dv_keeper_stop(struct dv_keeper *k, int signal, int grace_ms,
 		   struct dv_err *err);
 /* The same, and then a start. */
 int dv_keeper_restart(struct dv_keeper *k, int signal, int grace_ms,
 		      struct dv_err *err);
-int dv_keeper_pause(struct dv_keeper *k, struct dv_err *err);
-int dv_keeper_resume(struct dv_keeper *k, struct dv_err *err);
-int dv_keeper_update(struct dv_keeper *k, const struct dv_limits *limits,
-		     struct dv_err *err);
 int dv_keeper_rename(struct dv_keeper *k, const char *name, struct dv_err *err);
 /* Something happened: the idle time begins anew. */
 void dv_keeper_touch(struct dv_keeper *k);
 /* Write state.json and tell whoever waits for a change. */
 void dv_keeper_changed(struct dv_keeper *k);
+
+/* ---- keeper_ops.c ---- */
+/*
+ * Begin to freeze it: PAUSED when everything is, and dv_keeper_svc_paused() is
+ * called then, or why it was not to be. 0 as well while that is under way.
+ */
+int dv_keeper_pause(struct dv_keeper *k, struct dv_err *err);
+int dv_keeper_resume(struct dv_keeper *k, struct dv_err *err);
+/* All of them or none; a restart begins with them. -EBUSY, -EOPNOTSUPP. */
+int dv_keeper_update(struct dv_keeper *k, const struct dv_limits *limits,
+		     struct dv_err *err);
+/* Signal everything in it. SIGKILL: for good. */
+int dv_keeper_kill_all(struct dv_keeper *k, int signo, struct dv_err *err);
+/* The run has ended: forget a pause under way. Idempotent. */
+void dv_keeper_ops_stop(struct dv_keeper *k);
+
+/* ---- keeper_pids.c ---- */
+/*
+ * What is in it: pids as seen from here, sorted, without init; *@listp is
+ * malloc'd. Returns how many, or -errno.
+ */
+int dv_keeper_pids(struct dv_keeper *k, pid_t **listp);
+/* Is @pid, which somebody holds, one of them? */
+bool dv_keeper_has_pid(struct dv_keeper *k, pid_t pid);
+
+/* ---- keeper_doors.c ---- */
+/* Keep duplicates of @fds for later. What was taken stays on failure. */
+int dv_keeper_doors_take(struct dv_keeper *k, const int *fds, size_t n,
+			 struct dv_err *err);
+/* Serve them as the door that @opts are of. Once. */
+int dv_keeper_doors_open(struct dv_keeper *k, const struct dv_door_opts *opts,
+			 struct dv_err *err);
+/* Whether they are served already or not. Idempotent. */
+void dv_keeper_doors_close(struct dv_keeper *k);
 
 /* ---- keeper_svc.c ---- */
 /* Add davit.v1.Keeper to @server. Held calls are answered by ..._changed()
@@ -92,6 +165,43 @@ int dv_keeper_svc_new(struct dv_keeper_svc **svcp, struct dv_keeper *k,
 struct dv_keeper_svc *dv_keeper_svc_free(struct dv_keeper_svc *svc);
 void dv_keeper_svc_changed(struct dv_keeper_svc *svc);
 void dv_keeper_svc_over(struct dv_keeper_svc *svc);
+/* A pause has come to its end. */
+void dv_keeper_svc_paused(struct dv_keeper_svc *svc, int r,
+			  const struct dv_err *err);
+
+/* ---- keeper_life.c ---- */
+/* What is known of the run goes into the document. */
+void dv_keeper_describe(struct dv_keeper *k);
+/* Arm what ends it by time. */
+void dv_keeper_time(struct dv_keeper *k);
+void dv_keeper_time_stop(struct dv_keeper *k);
+/* Of keeper->again: the next run, or the end after all. */
+dv_timer_fn dv_keeper_on_again;
+/* A start, its first or a later one. -errno: it did not come to run. */
+int dv_keeper_start_run(struct dv_keeper *k, struct dv_err *err);
+/* It did not come to run again: why is its exit. */
+void dv_keeper_failed(struct dv_keeper *k, const struct dv_err *err);
+/* Its end for good; documents and directories say so before clients hear it. */
+void dv_keeper_over(struct dv_keeper *k);
+
+/* ---- keeper_home.c: what one that was left behind has of its creator ---- */
+/* Live as it did: its environment, its directory. Before a start. */
+int dv_keeper_enter(struct dv_keeper *k, struct dv_err *err);
+/* Hold no directory of others meanwhile. */
+void dv_keeper_leave(struct dv_keeper *k);
+/* A control group of our own, below that of our creator. Without one: none. */
+void dv_keeper_group(struct dv_keeper *k);
+/* Leave it, so that it can go. */
+void dv_keeper_ungroup(struct dv_keeper *k);
+
+/* ---- keeper_serve.c ---- */
+/* Listen. Everything that is served; keeper->procs, too. */
+int dv_keeper_serve(struct dv_keeper *k, struct dv_err *err);
+/* The processes that clients start belong to the present run (none: NULL). */
+void dv_keeper_serve_run(struct dv_keeper *k);
+/* Nobody can connect any more; calls go on. Idempotent. */
+void dv_keeper_shut(struct dv_keeper *k);
+void dv_keeper_serve_stop(struct dv_keeper *k);
 
 /* ---- keeper_io.c ---- */
 /* Says in the spec what the streams are: pipes to the log, or a pty. */
@@ -101,8 +211,10 @@ int dv_keeper_io_start(struct dv_keeper *k, struct dv_err *err);
 /* The command has ended: what is there is read, at most for 2 s; then @done. */
 void dv_keeper_io_finish(struct dv_keeper *k,
 			 void (*done)(struct dv_keeper *k));
-/* @fd (consumed): where input comes from. -EBUSY, -ENOTTY. @gone is called
- * when it has ended, not when it is stolen or dropped. */
+/* That was so: nothing follows of this run in the log. */
+void dv_keeper_io_ended(struct dv_keeper *k);
+/* @fd (consumed): where input comes from, see keeper_input.c. -EBUSY: somebody
+ * else is; -ENOTTY: it takes none; -EPIPE: no more. */
 int dv_keeper_io_input(struct dv_keeper *k, int fd, bool steal,
 		       struct dv_err *err);
 void dv_keeper_io_drop_input(struct dv_keeper *k);
@@ -110,9 +222,21 @@ int dv_keeper_io_resize(struct dv_keeper *k, uint32_t rows, uint32_t cols,
 			struct dv_err *err);
 void dv_keeper_io_free(struct dv_keeper *k);
 
+/* For an upgrade; and back, instead of _plan() and _start(). 0 or -errno. */
+int dv_keeper_io_save(struct dv_keeper *k, dv_StreamsState *out,
+		      struct dv_reexec_fds *keep);
+int dv_keeper_io_resume(struct dv_keeper *k, const dv_StreamsState *st,
+			struct dv_err *err);
+
 /* ---- keeper_net.c ---- */
 /* The `connect` of the door: ports of 127.0.0.1 in the sandbox's network. */
 int dv_keeper_connect(void *arg, const struct dv_entry *entry);
+/* One of them is not connected yet: no time for an upgrade. */
+bool dv_keeper_net_busy(const struct dv_keeper *k);
+/* For an upgrade: what is connected, and back. 0 or -errno. */
+int dv_keeper_net_save(struct dv_keeper *k, dv_KeeperState *out,
+		       struct dv_reexec_fds *keep);
+void dv_keeper_net_restore(struct dv_keeper *k, const dv_KeeperState *st);
 void dv_keeper_net_stop(struct dv_keeper *k);
 
 /* ---- keeper_tree.c ---- */
@@ -121,16 +245,32 @@ void dv_keeper_inspect(struct dv_inspect *in, void *obj); /* a dv_keeper */
 /* ---- keeper_health.c ---- */
 void dv_keeper_health_start(struct dv_keeper *k);
 void dv_keeper_health_stop(struct dv_keeper *k);
+/* How many processes of the table are its own. */
+uint32_t dv_keeper_health_running(const struct dv_keeper_health *health);
 
-/* ---- keeper_save.c ---- */
-/* Execute @exe (NULL: our own file) in place. Returns only when it failed. */
-int dv_keeper_upgrade(struct dv_keeper *k, const char *exe, struct dv_err *err);
+/* ---- keeper_upgrade.c ---- */
+/*
+ * Execute @exe (NULL: our own file) in place, soon. @call is held: the new
+ * program answers it, or it fails here.
+ */
+void dv_keeper_upgrade(struct dv_keeper *k, const char *exe,
+		       struct dv_call *call);
+/* Forget one that is under way; its call was told or is gone. Idempotent. */
+void dv_keeper_upgrade_stop(struct dv_keeper *k);
+/* Can this program read the state in @fd (borrowed)? 0 or -errno. */
+int dv_keeper_check(int fd, struct dv_err *err);
+/* Go on with it. On failure *@keeperp may be there, to be freed. */
+int dv_keeper_resume_at(struct dv_keeper **keeperp, struct dv_loop *loop,
+			int fd, struct dv_err *err);
 
 /* ---- keep_doc.c ---- */
 /* Between the three forms. @kept: for pb_release(). -EINVAL: a descriptor of
  * the caller's is in the spec. */
 int dv_spec_encode(const struct dv_spec *spec, dv_Spec *out,
 		   struct dv_err *err);
+/* The same for its documents: without the caller's descriptors. */
+int dv_spec_describe(const struct dv_spec *spec, dv_Spec *out,
+		     struct dv_err *err);
 int dv_spec_decode(struct dv_spec **specp, const dv_Spec *in,
 		   struct dv_err *err);
 int dv_keep_encode(const struct dv_sandbox_keep *keep, dv_Keep *out,

@@ -21,6 +21,7 @@ struct dv_run *dv_run_free(struct dv_run *run)
 		dv_run_teardown(run);
 	if (run->own_loop)
 		dv_loop_free(run->loop);
+	dv_plan_free(&run->plan);
 	free(run->missing);
 	free(run);
 	return NULL;

@@ -8,20 +8,37 @@
  * The command's exit does not end the run: what it left behind in the sandbox
  * is killed, and the run has exited when init, which goes last, is reaped.
  * Without namespaces (plain) there is no init, and the command goes last.
+ *
+ * A keeper holds the run's directory, and outlives it: the run notes its groups
+ * there, and writes and removes nothing else.
  */
 #include "davit/run.h"
 #include "engine/ns.h"
 #include "runtime/dirs.h"
 #include "runtime/planner.h"
 
+/* What a keeper wants to know; each may be NULL. */
+struct dv_run_hooks {
+	/* It runs for longer than a moment; instead of writing state.json. It
+	 * may take the directory over: dv_run_lend(). */
+	void (*settled)(struct dv_run *run);
+	/* It has another state. Not for CREATING to RUNNING. */
+	void (*changed)(struct dv_run *run);
+};
+
 struct dv_run {
 	struct dv_loop *loop;
 	bool own_loop;
 	enum dv_state state;
 	char id[DV_ID_LEN + 1]; /* outlives its directory */
-	struct dv_home home;
+	struct dv_home own;     /* its directory, unless it was lent one */
+	struct dv_home *home;   /* &own, or a keeper's */
+	const struct dv_run_hooks *hooks; /* borrowed; may be NULL */
+	void *owner;                      /* of the hooks */
+	struct dv_plan plan;              /* what it was made from */
 	struct dv_cgroup cg;
 	struct dv_ns sb;
+	bool settled; /* it has a place for notes, and its groups */
 	bool swept;
 	bool plain; /* no sandbox: the command is a child under Landlock */
 	struct dv_proc proc;
@@ -46,6 +63,38 @@ struct dv_run {
 	char *missing; /* owned, never NULL */
 	char describe[256];
 };
+
+static inline bool dv_run_is_lent(const struct dv_run *run)
+{
+	return run->home != &run->own;
+}
+
+/* run_start.c */
+/*
+ * As dv_run_start(), with the directory of a keeper (borrowed until the run is
+ * freed): it is there, and locked. @home NULL: one of its own.
+ */
+int dv_run_start_in(struct dv_run **runp, struct dv_loop *loop,
+		    const struct dv_spec *spec, struct dv_home *home,
+		    struct dv_err *err);
+/* @hooks and @owner: see struct dv_run_hooks; both borrowed. */
+static inline void dv_run_hook(struct dv_run *run,
+			       const struct dv_run_hooks *hooks, void *owner)
+{
+	run->hooks = hooks;
+	run->owner = owner;
+}
+/* Give its own directory away, into @to: made if it was not there yet, and from
+ * now on lent. 0 or -errno: nothing has changed. */
+int dv_run_lend(struct dv_run *run, struct dv_home *to, struct dv_err *err);
+/* What its first process was made from; borrowed from @run. */
+static inline const dv_Process *dv_run_process(const struct dv_run *run)
+{
+	return &run->plan.msg.process;
+}
+
+/* Its processes and its time limit (CLOCK_MONOTONIC; 0: none). 0 or -errno. */
+int dv_run_watch(struct dv_run *run, uint64_t limit_at_ns);
 
 /* run_plain.c */
 /*
@@ -73,5 +122,8 @@ void dv_run_teardown(struct dv_run *run);
 void dv_run_sweep(struct dv_run *run);
 /* Fill run->exit.* that is known only at the very end, tell the waiters. */
 void dv_run_set_state(struct dv_run *run, enum dv_state to);
-/* Stop signal, then SIGKILL after the grace; @why goes into the record. */
+/* Stop signal, then SIGKILL after the grace; @why goes into the record. One
+ * that is paused goes on for it. */
 void dv_run_end(struct dv_run *run, enum dv_ended_by why);
+/* It is being stopped: SIGKILL in @grace_ms at the latest. */
+void dv_run_hurry(struct dv_run *run, int grace_ms);

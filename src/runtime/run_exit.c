@@ -36,6 +36,8 @@ void dv_run_set_state(struct dv_run *run, enum dv_state to)
 {
 	dv_assert(next_states[run->state] & DV_BIT(to));
 	run->state = to;
+	if (run->hooks && run->hooks->changed)
+		run->hooks->changed(run);
 }
 
 static void record_status(struct dv_exit *e, const siginfo_t *info,
@@ -157,12 +159,12 @@ static void reap_main(struct dv_run *run)
 static void release(struct dv_run *run)
 {
 	dv_run_sweep(run);
-	if (run->cg.n_dirs == 0) {
-		dv_home_remove(&run->home);
-		return;
+	if (run->cg.n_dirs > 0) {
+		dv_cgroup_release(&run->cg);
+		run->home->groups_left = true;
 	}
-	dv_cgroup_release(&run->cg);
-	dv_home_release(&run->home);
+	if (!dv_run_is_lent(run))
+		dv_home_remove(run->home);
 }
 
 /*
@@ -234,8 +236,8 @@ static void on_main_plain(struct dv_run *run)
 
 void dv_run_sweep(struct dv_run *run)
 {
-	if (!run->swept && run->home.basefd >= 0)
-		dv_home_sweep(run->home.base);
+	if (!run->swept && run->home->basefd >= 0)
+		dv_home_sweep(run->home->base);
 	run->swept = true;
 }
 
@@ -260,8 +262,8 @@ void dv_run_on_main(struct dv_src *src, uint32_t events)
 	 * unless the command left something behind. */
 	r = try_remove_groups(run);
 	dv_run_sweep(run);
-	if (r == 0)
-		dv_home_remove(&run->home);
+	if (r == 0 && !dv_run_is_lent(run))
+		dv_home_remove(run->home);
 }
 
 void dv_run_on_init(struct dv_src *src, uint32_t events)
@@ -296,6 +298,8 @@ void dv_run_end(struct dv_run *run, enum dv_ended_by why)
 	if (run->state != DV_STATE_RUNNING && run->state != DV_STATE_PAUSED)
 		return;
 	run->asked = why;
+	if (run->state == DV_STATE_PAUSED)
+		dv_cgroup_freeze(&run->cg, false, NULL);
 	dv_run_set_state(run, DV_STATE_STOPPING);
 	if (run->stop_timeout_ms > 0 &&
 	    dv_run_signal(run, run->stop_signal, NULL) == 0 &&
@@ -304,6 +308,18 @@ void dv_run_end(struct dv_run *run, enum dv_ended_by why)
 			 on_grace) == 0)
 		return;
 	dv_run_kill(run);
+}
+
+void dv_run_hurry(struct dv_run *run, int grace_ms)
+{
+	uint64_t at = dv_now_ns() + (uint64_t)grace_ms * 1000000;
+
+	/* Without a command that timer is for what it left. */
+	if (run->state != DV_STATE_STOPPING || !run->proc.pid ||
+	    (run->grace.loop && run->grace.at_ns <= at))
+		return;
+	if (dv_timer_set(run->loop, &run->grace, at, on_grace) < 0)
+		dv_run_kill(run);
 }
 
 /* Nobody runs the loop for us any more: block. */

@@ -14,6 +14,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "engine/landlock.h"
 #include "runtime/doctor.h"
 #include "runtime/run.h"
@@ -48,7 +49,7 @@ static void mark(struct dv_run *run, const char *name)
 /* ---- steps -------------------------------------------------------------- */
 
 static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
-		     const struct dv_spec *spec)
+		     const struct dv_spec *spec, struct dv_home *home)
 {
 	struct dv_run *run = calloc(1, sizeof(*run));
 
@@ -56,7 +57,8 @@ static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
 		return -ENOMEM;
 	*run = (struct dv_run){
 		.loop = loop,
-		.home = DV_HOME_INIT,
+		.own = DV_HOME_INIT,
+		.plan = DV_PLAN_INIT,
 		.cg = DV_CGROUP_INIT,
 		.sb = DV_NS_INIT,
 		.proc = DV_PROC_INIT,
@@ -72,6 +74,7 @@ static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
 		.timing = spec->timing,
 		.begun_ns = dv_now_ns(),
 	};
+	run->home = home ? home : &run->own;
 	*runp = run;
 	if (loop)
 		return 0;
@@ -87,7 +90,7 @@ static int note_group(void *arg, const char *path)
 {
 	struct dv_run *run = arg;
 
-	return dv_home_note(&run->home, path);
+	return dv_home_note(run->home, path);
 }
 
 static int make_groups(struct dv_run *run, const struct dv_spec *spec,
@@ -100,7 +103,7 @@ static int make_groups(struct dv_run *run, const struct dv_spec *spec,
 
 	run->cg.note = note_group;
 	run->cg.note_arg = run;
-	r = dv_cgroup_create(&run->cg, run->home.id, &spec->limits,
+	r = dv_cgroup_create(&run->cg, run->home->id, &spec->limits,
 			     spec->best_effort, missing, &own);
 	if (r < 0 && err)
 		*err = own;
@@ -148,7 +151,7 @@ static void write_state(struct dv_run *run)
 	struct dv_json j = DV_JSON_INIT(&text);
 
 	dv_json_open(&j, NULL, '{');
-	dv_json_str(&j, "id", run->home.id);
+	dv_json_str(&j, "id", run->home->id);
 	dv_json_str(&j, "state", "running");
 	dv_json_i64(&j, "keeper", getpid());
 	dv_json_i64(&j, "init", run->sb.init_pid);
@@ -156,8 +159,8 @@ static void write_state(struct dv_run *run)
 	dv_json_time(&j, "started", run->exit.started_unix_ns);
 	dv_json_close(&j, '}');
 	/* Advice for others; a full disk must not stop a running command. */
-	if (dv_buf_status(&text) == 0 && dv_home_create(&run->home, NULL) == 0)
-		(void)dv_home_write(&run->home, "state.json", text.data,
+	if (dv_buf_status(&text) == 0 && dv_home_create(run->home, NULL) == 0)
+		(void)dv_home_write(run->home, "state.json", text.data,
 				    text.len);
 }
 
@@ -166,7 +169,10 @@ static void on_settled(struct dv_timer *timer)
 {
 	struct dv_run *run = dv_container_of(timer, struct dv_run, state_at);
 
-	write_state(run);
+	if (run->hooks && run->hooks->settled)
+		run->hooks->settled(run);
+	else if (!dv_run_is_lent(run))
+		write_state(run);
 	dv_run_sweep(run);
 }
 
@@ -180,23 +186,31 @@ static void on_limit(struct dv_timer *timer)
 	dv_run_end(run, DV_ENDED_TIMEOUT);
 }
 
-static int watch(struct dv_run *run, const struct dv_spec *spec)
+int dv_run_watch(struct dv_run *run, uint64_t limit_at_ns)
 {
 	int r = dv_src_add(run->loop, &run->main_src, run->proc.pidfd, EPOLLIN,
 			   dv_run_on_main);
 
-	if (r == 0)
-		r = dv_timer_set(run->loop, &run->state_at,
-				 run->started_ns + STATE_DELAY_NS, on_settled);
 	if (r == 0 && !run->plain)
 		r = dv_src_add(run->loop, &run->init_src, run->sb.init_pidfd,
 			       EPOLLIN, dv_run_on_init);
-	if (r == 0 && spec->timeout_ms >= 0)
-		r = dv_timer_set(run->loop, &run->limit,
-				 run->started_ns +
-					 (uint64_t)spec->timeout_ms * 1000000,
-				 on_limit);
+	if (r == 0 && limit_at_ns)
+		r = dv_timer_set(run->loop, &run->limit, limit_at_ns, on_limit);
 	return r;
+}
+
+static int watch(struct dv_run *run, const struct dv_spec *spec)
+{
+	uint64_t limit = spec->timeout_ms < 0
+				 ? 0
+				 : run->started_ns +
+					   (uint64_t)spec->timeout_ms * 1000000;
+	int r = dv_run_watch(run, limit);
+
+	return r < 0 ? r
+		     : dv_timer_set(run->loop, &run->state_at,
+				    run->started_ns + STATE_DELAY_NS,
+				    on_settled);
 }
 
 static void describe(struct dv_run *run, const struct dv_spec *spec,
@@ -231,9 +245,10 @@ static int settle(struct dv_run *run, const struct dv_spec *spec,
 {
 	int r;
 
-	if (run->home.slot.fd >= 0 || run->home.dirfd >= 0)
+	if (run->settled)
 		return 0;
-	r = dv_home_claim(&run->home, err);
+	r = dv_run_is_lent(run) ? 0 : dv_home_claim(run->home, err);
+	run->settled = r == 0;
 	mark(run, "keeper: state");
 	if (r == 0)
 		r = make_groups(run, spec, missing, err);
@@ -252,8 +267,8 @@ static int launch_sandbox(struct dv_run *run, const struct dv_spec *spec,
 	const dv_Plan *plan = &p->plan.msg;
 	unsigned int how =
 		DV_NS_ONE | DV_NS_WAIT | (run->timing ? DV_NS_TIMING : 0);
-	int r = dv_planner_plan(p, spec, run->home.id, run->home.base,
-				run->home.root, err);
+	int r = dv_planner_plan(p, spec, run->home->id, run->home->base,
+				run->home->root, err);
 
 	mark(run, "keeper: plan");
 	if (r == 0)
@@ -309,7 +324,7 @@ static int launch_plain(struct dv_run *run, const struct dv_spec *spec,
 			struct dv_planned *p, struct dv_buf *missing,
 			const struct dv_err *first, struct dv_err *err)
 {
-	char tmp[sizeof(run->home.path) + 8];
+	char tmp[sizeof(run->home->path) + 8];
 	struct dv_plain_how how = {
 		.abi = dv_landlock_abi(),
 		.tmpdir = tmp,
@@ -320,15 +335,17 @@ static int launch_plain(struct dv_run *run, const struct dv_spec *spec,
 	dv_ns_free(&run->sb);
 	dv_planner_free(p);
 	run->plain = true;
-	snprintf(tmp, sizeof(tmp), "%s/tmp", run->home.path);
-	r = dv_planner_plain(p, spec, run->home.base, &how, err);
+	snprintf(tmp, sizeof(tmp), "%s/tmp", run->home->path);
+	r = dv_planner_plain(p, spec, run->home->base, &how, err);
 	if (r < 0)
 		dv_err_hint(err, "%s", first->hint);
 	else
 		r = settle(run, spec, missing, err);
 	if (r == 0)
-		r = dv_home_create(&run->home, err);
-	if (r == 0 && mkdirat(run->home.dirfd, "tmp", 0700) < 0)
+		r = dv_home_create(run->home, err);
+	if (r == 0 && dv_run_is_lent(run)) /* of a run before */
+		dv_remove_tree(run->home->dirfd, "tmp");
+	if (r == 0 && mkdirat(run->home->dirfd, "tmp", 0700) < 0)
 		r = dv_err_step(err, dv_err_sys(err, errno, "create %s", tmp),
 				DV_STEP_STATE);
 	if (r < 0)
@@ -344,9 +361,9 @@ static int launch(struct dv_run *run, const struct dv_spec *spec,
 {
 	dv_autobuf missing = DV_BUF_INIT(4096);
 	struct dv_err first = DV_ERR_INIT;
-	int r = dv_home_open(&run->home, &first);
+	int r = dv_run_is_lent(run) ? 0 : dv_home_open(run->home, &first);
 
-	memcpy(run->id, run->home.id, sizeof(run->id));
+	memcpy(run->id, run->home->id, sizeof(run->id));
 	if (r == 0)
 		r = launch_sandbox(run, spec, p, &missing, &first);
 	if (r < 0 && spec->best_effort && lacks_namespaces(&first) &&
@@ -395,6 +412,8 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 		run->exit.started_unix_ns = unix_ns();
 		take_streams(run, &p);
 		describe(run, spec, &p);
+		run->plan = p.plan;
+		p.plan = (struct dv_plan)DV_PLAN_INIT;
 		collect_marks(run);
 		r = watch(run, spec);
 		if (r < 0)
@@ -431,8 +450,9 @@ static int check_sigchld(struct dv_err *err)
 			   DV_STEP_CONFIG);
 }
 
-int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
-		 const struct dv_spec *spec, struct dv_err *err)
+int dv_run_start_in(struct dv_run **runp, struct dv_loop *loop,
+		    const struct dv_spec *spec, struct dv_home *home,
+		    struct dv_err *err)
 {
 	struct dv_run *run = NULL;
 	int r;
@@ -441,7 +461,7 @@ int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
 	r = check_sigchld(err);
 	if (r < 0)
 		return r;
-	r = run_alloc(&run, loop, spec);
+	r = run_alloc(&run, loop, spec, home);
 	if (r < 0)
 		dv_err_step(err, dv_err_sys(err, -r, "start"), DV_STEP_SPAWN);
 	else
@@ -451,5 +471,23 @@ int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
 		return r;
 	}
 	*runp = run;
+	return 0;
+}
+
+int dv_run_start(struct dv_run **runp, struct dv_loop *loop,
+		 const struct dv_spec *spec, struct dv_err *err)
+{
+	return dv_run_start_in(runp, loop, spec, NULL, err);
+}
+
+int dv_run_lend(struct dv_run *run, struct dv_home *to, struct dv_err *err)
+{
+	int r = dv_home_create(run->home, err);
+
+	if (r < 0)
+		return r;
+	*to = run->own;
+	run->own = (struct dv_home)DV_HOME_INIT;
+	run->home = to;
 	return 0;
 }

@@ -48,6 +48,8 @@ static inline int try_homes(void)
 		n += strcmp(e->d_name, ".") != 0 &&
 		     strcmp(e->d_name, "..") != 0 &&
 		     strcmp(e->d_name, "mnt") != 0 &&
+		     strcmp(e->d_name, "names") != 0 &&
+		     strncmp(e->d_name, "events", 6) != 0 &&
 		     strcmp(e->d_name, "slots") != 0;
 	closedir(dir);
 	return n;

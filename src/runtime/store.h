@@ -98,6 +98,10 @@ int dv_store_find(const char *name, char *id, struct dv_err *err);
  * lock is held. Free with dv_sandbox_info_free(). */
 int dv_store_look(const char *id, struct dv_sandbox_info *info,
 		  struct dv_err *err);
+/* Whether it lives, and no more: for one whose documents make no sense. Its
+ * state becomes RUNNING or DEAD. */
+int dv_store_look_bare(const char *id, struct dv_sandbox_info *info,
+		       struct dv_err *err);
 /* How it was started, decoded; for pb_release(). -ENOENT. */
 int dv_store_read_kept(const char *id, dv_KeptSandbox *kept,
 		       struct dv_err *err);
@@ -108,6 +112,9 @@ int dv_store_sock(const char *id, char *out, size_t size, struct dv_err *err);
  * SO_PEERPIDFD and its identity document, with no message. 0, or -EPERM.
  */
 int dv_store_prove(const char *id, int fd, struct dv_err *err);
+/* Another name for one that has ended or is dead: as dv_store_rename(), and
+ * -EBUSY: its keeper lives. -ENOENT. */
+int dv_store_rename_ended(const char *id, const char *name, struct dv_err *err);
 /*
  * Remove what is left of one that has ended or is dead: documents, log, name,
  * groups. -EBUSY: its keeper lives. -ENOENT: there is nothing.
