@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <davit/sandbox.h>
+
 #include "base/buf.h"
 #include "base/def.h"
 #include "cli/diag.h"
@@ -27,7 +29,7 @@
 struct ask {
 	struct dv_buf *out;
 	const char *word;   /* the unfinished one */
-	const char *target; /* of davit diag */
+	const char *target; /* of davit diag; the first word of a verb */
 };
 
 /* The help, up to where its first sentence ends. */
@@ -118,18 +120,44 @@ static void offer_dashed(struct ask *ask, const struct dv_verb *verb)
 		offer_options(ask, verb);
 }
 
-/* The first word that is no option, of a verb that takes no command. */
-static void offer_word(struct ask *ask, const struct dv_verb *verb)
+/* Their names, and ids of those that have none, as they are now. */
+static void offer_sandboxes(struct ask *ask)
 {
-	if (verb->complete == DV_COMPLETE_FILE) {
-		dv_buf_puts(ask->out, "files 0\n");
-	} else if (verb->complete == DV_COMPLETE_VERBS) {
-		offer_verbs(ask, dv_verb_at);
-	} else {
-		dv_buf_puts(ask->out, "words\n");
-		if (verb->complete == DV_COMPLETE_TREE)
-			diag_complete_inspect(ask->target, ask->word, ask->out);
+	struct dv_sandbox_list list = { 0 };
+
+	if (dv_sandbox_list(&list, DV_SANDBOX_ALL, NULL) < 0)
+		return;
+	for (size_t i = 0; i < list.n; i++) {
+		const struct dv_sandbox_info *info = &list.at[i];
+		const char *name = info->name[0] ? info->name : info->id;
+
+		offer(ask, name, "", dv_state_name(info->state));
 	}
+	dv_sandbox_list_free(&list);
+}
+
+/* A word that is no option, of a verb that takes no command. */
+static void offer_word(struct ask *ask, enum dv_complete complete)
+{
+	if (complete == DV_COMPLETE_FILE) {
+		dv_buf_puts(ask->out, "files 0\n");
+		return;
+	}
+	if (complete == DV_COMPLETE_VERBS) {
+		offer_verbs(ask, dv_verb_at);
+		return;
+	}
+	dv_buf_puts(ask->out, "words\n");
+	if (complete == DV_COMPLETE_TREE && ask->target)
+		diag_complete_inspect(ask->target, ask->word, ask->out);
+	else if (complete == DV_COMPLETE_SANDBOX)
+		offer_sandboxes(ask);
+}
+
+/* How many words stand before the command of @verb. */
+static int words_before(const struct dv_verb *verb)
+{
+	return verb->complete == DV_COMPLETE_SANDBOX;
 }
 
 /* words[at] is the verb, words[n - 1] the unfinished word. */
@@ -143,25 +171,44 @@ static void complete_verb(struct ask *ask, const struct dv_verb *verb, int n,
 	for (i = at + 1; i < n - 1; i++) {
 		bool dashed = !end && words[i][0] == '-' && words[i][1];
 
-		if (opt)
+		if (opt) {
 			opt = NULL;
-		else if (dashed && !strcmp(words[i], "--"))
+		} else if (dashed && !strcmp(words[i], "--")) {
 			end = true;
-		else if (dashed)
+		} else if (dashed && !(verb->command && others)) {
 			opt = dv_opt_before_value(verb, words[i]);
-		else if (verb->command)
+		} else if (verb->command && others == words_before(verb)) {
 			break;
-		else
-			others++;
+		} else if (!others++ && !ask->target) {
+			ask->target = words[i];
+		}
 	}
 	if (opt)
 		offer_value(ask, opt, 0);
-	else if (i == n - 1 && !end && ask->word[0] == '-')
+	else if (i == n - 1 && !end && ask->word[0] == '-' &&
+		 !(verb->command && others))
 		offer_dashed(ask, verb);
+	else if (verb->command && others < words_before(verb))
+		offer_word(ask, verb->complete);
 	else if (verb->command && !verb->before)
 		dv_buf_putf(ask->out, "command %d\n", i);
-	else if (!verb->command && !others)
-		offer_word(ask, verb);
+	else if (!verb->command && (!others || verb->more))
+		offer_word(ask, others ? verb->more : verb->complete);
+}
+
+/* A name, or a path behind @prefix bytes: the shell knows only one of both. */
+static void offer_targets(struct ask *ask, size_t prefix)
+{
+	size_t at = ask->out->len;
+
+	if (!prefix && ask->word[0] != '.' && !strchr(ask->word, '/')) {
+		dv_buf_puts(ask->out, "words\n");
+		offer_sandboxes(ask);
+		if (strchr(ask->out->data + at, '\n')[1])
+			return;
+		ask->out->len = at;
+	}
+	dv_buf_putf(ask->out, "files %zu\n", prefix);
 }
 
 /* words[0] is the verb before all targets. */
@@ -179,7 +226,7 @@ static void complete_sub(struct ask *ask, const struct dv_verb *verb, int n,
 		if (ask->word[0] == '-')
 			offer_options(ask, verb);
 		else
-			dv_buf_putf(ask->out, "files %zu\n", prefix);
+			offer_targets(ask, prefix);
 		return;
 	}
 	if (n == 3) {

@@ -14,7 +14,7 @@
 #include "cli/report.h"
 #include "cli/verbs.h"
 
-#define AT(member) ((int)offsetof(struct diag_cmd, member))
+#define AT(member) DIAG_AT(member)
 
 // clang-format off
 #define O_TIMEOUT { "timeout", 't', "DUR", "Ending", \
@@ -68,24 +68,7 @@ static const struct dv_opt exec_opts[] = {
 	       "stderr, in JSON."),
 };
 static const struct dv_opt shell_opts[] = { O_ENV };
-static const struct dv_opt inspect_opts[] = {
-	{ "levels", 'l', "N", "What",
-	  "Show N levels of directories below PATH; deeper ones are shown as "
-	  "_. The default is all.",
-	  diag_set_number, AT(levels), 0, NULL },
-	{ "watch", 'w', "[=INTERVAL]", "What",
-	  "Ask again and again (every second without INTERVAL) and show "
-	  "counters as rates per second.",
-	  diag_set_watch, AT(watch_ms), 0, NULL },
-	{ "update", 'u', "VALUE", "What",
-	  "Set the value at PATH, and show what it is now.",
-	  diag_set_text, AT(update), 0, NULL },
-	{ "timeout", 't', "DUR", "What",
-	  "What the guest has not found by then is shown as unresolved. The "
-	  "default is 1s.",
-	  diag_set_duration, AT(timeout_ms), 0, NULL },
-	O_JSON("One JSON document on one line, for each answer."),
-};
+static const struct dv_opt inspect_opts[] = { DIAG_INSPECT_OPTS };
 static const struct dv_opt start_opts[] = { O_ENV, O_TIMEOUT };
 static const struct dv_opt kmsg_opts[] = {
 	{ "follow", 'f', NULL, "What",
@@ -470,17 +453,47 @@ static int check_words(const struct sub *sub, struct diag_cmd *cmd)
 	return 0;
 }
 
+/* No word of the other forms: see davit/vsock.h. */
+static bool is_name(const char *target)
+{
+	return target[0] != '.' && !strpbrk(target, "/:");
+}
+
+int diag_open(struct diag_cmd *cmd)
+{
+	int r;
+
+	if (!is_name(cmd->target)) {
+		r = dv_diag_open(&cmd->diag, cmd->target, &cmd->err);
+		cmd->usage = r == -EINVAL || r == -ENAMETOOLONG;
+	} else {
+		r = dv_sandbox_open(&cmd->sandbox, cmd->target, NULL,
+				    &cmd->err);
+		if (r == 0)
+			r = dv_sandbox_diag(cmd->sandbox, &cmd->diag,
+					    &cmd->err);
+	}
+	if (r == 0)
+		cmd->loop = dv_diag_loop(cmd->diag);
+	return r;
+}
+
+void diag_close(struct diag_cmd *cmd)
+{
+	dv_src_del(&cmd->stdout_src);
+	if (!cmd->sandbox)
+		dv_diag_free(cmd->diag);
+	cmd->diag = NULL;
+	cmd->sandbox = dv_sandbox_free(cmd->sandbox);
+}
+
 static int open_and_run(const struct sub *sub, struct diag_cmd *cmd)
 {
-	int r = dv_diag_open(&cmd->diag, cmd->target, &cmd->err);
+	int r = diag_open(cmd);
 
-	cmd->usage = r == -EINVAL || r == -ENAMETOOLONG;
-	if (r < 0)
-		return r;
-	cmd->loop = dv_diag_loop(cmd->diag);
-	r = sub->fn(cmd);
-	dv_src_del(&cmd->stdout_src);
-	cmd->diag = dv_diag_free(cmd->diag);
+	if (r == 0)
+		r = sub->fn(cmd);
+	diag_close(cmd);
 	return r;
 }
 
@@ -531,7 +544,7 @@ int dv_diag_main(const struct dv_verb *verb, int argc, char **argv)
 		return dv_help_verb(verb);
 	if (r == 0 && rest >= argc)
 		r = wrong(&err, "no target given", "",
-			  "davit diag unix:PATH|vsock:CID VERB ...");
+			  "davit diag NAME|unix:PATH|vsock:CID VERB ...");
 	/* "davit diag exec --help": nobody needs a target for that. */
 	if (r == 0 && rest + 2 == argc && !strcmp(argv[rest + 1], "--help") &&
 	    (sub = find(argv[rest])))

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include <davit/diag.h>
+#include <davit/sandbox.h>
 
 #include "base/buf.h"
 #include "cli/opts.h"
@@ -23,12 +24,13 @@ struct diag_cmd {
 	const struct dv_verb *verb;
 	int argc; /* words after the options */
 	char **argv;
-	struct dv_diag *diag; /* owned */
-	struct dv_loop *loop; /* of diag */
+	struct dv_sandbox *sandbox; /* owned; NULL: the target is none */
+	struct dv_diag *diag;       /* owned, or the sandbox's */
+	struct dv_loop *loop;       /* of diag */
 	struct dv_err err;
 	/* Options. Texts are borrowed from argv. */
 	bool json, follow, reconnect, query, stop, tty, no_tty, nothing;
-	bool group, all, clear_env, quiet, watch, relayed;
+	bool group, all, clear_env, quiet, watch, relayed, latest;
 	bool usage;               /* err is about the command line */
 	struct dv_src stdout_src; /* of diag_end_with_reader() */
 	const char *name, *update, *workdir, *user, *signal, *seconds;
@@ -49,6 +51,38 @@ diag_fn diag_ping, diag_wait_ready, diag_exec, diag_shell, diag_inspect,
 /* dv_opt.which is an offset in struct diag_cmd. */
 dv_opt_fn diag_set_flag, diag_set_text, diag_set_duration, diag_set_number,
 	diag_set_watch, diag_add_env;
+
+/*
+ * Open cmd->target: how davit/vsock.h writes it, or the name of a sandbox.
+ * Returns 0 or -errno with cmd->err.
+ */
+int diag_open(struct diag_cmd *cmd);
+/* Idempotent. */
+void diag_close(struct diag_cmd *cmd);
+
+/* The options of both inspect verbs. */
+/* clang-format off */
+#define DIAG_AT(member) ((int)offsetof(struct diag_cmd, member))
+#define DIAG_INSPECT_OPTS						\
+	{ "levels", 'l', "N", "What",					\
+	  "Show N levels of directories below PATH; deeper ones are shown as " \
+	  "_. The default is all.",					\
+	  diag_set_number, DIAG_AT(levels), 0, NULL },			\
+	{ "watch", 'w', "[=INTERVAL]", "What",				\
+	  "Ask again and again (every second without INTERVAL) and show " \
+	  "counters as rates per second.",				\
+	  diag_set_watch, DIAG_AT(watch_ms), 0, NULL },			\
+	{ "update", 'u', "VALUE", "What",				\
+	  "Set the value at PATH, and show what it is now.",		\
+	  diag_set_text, DIAG_AT(update), 0, NULL },			\
+	{ "timeout", 't', "DUR", "What",				\
+	  "What has not been found by then is shown as unresolved. The " \
+	  "default is 1s.",						\
+	  diag_set_duration, DIAG_AT(timeout_ms), 0, NULL },		\
+	{ "json", 0, NULL, "Output",					\
+	  "One JSON document on one line, for each answer.",		\
+	  diag_set_flag, DIAG_AT(json), 0, NULL }
+/* clang-format on */
 
 /* The deadline of an operation: what was asked for, or 10 s. */
 struct dv_how diag_how(const struct diag_cmd *cmd);

@@ -172,17 +172,17 @@ static void put_candidate(void *arg, const char *candidate)
 void diag_complete_inspect(const char *target, const char *typed,
 			   struct dv_buf *out)
 {
-	struct diag_cmd cmd = { .timeout_ms = COMPLETE_MS / 2,
+	struct diag_cmd cmd = { .target = target,
+				.timeout_ms = COMPLETE_MS / 2,
+				.stdout_src = DV_SRC_INIT,
 				.err = DV_ERR_INIT };
 	size_t len = dv_node_typed_parent(typed);
 	dv_autofree char *path = strndup(typed, len);
 	struct dv_node *node = NULL;
 
 	/* A shell waits for us: half a second to connect, half to ask. */
-	if (!path || dv_diag_open(&cmd.diag, target, NULL) < 0)
-		return;
-	if (fetch(&cmd, path, 0, &node) == 0)
+	if (path && diag_open(&cmd) == 0 && fetch(&cmd, path, 0, &node) == 0)
 		dv_node_complete(typed, node, put_candidate, out);
 	dv_node_free(node);
-	dv_diag_free(cmd.diag);
+	diag_close(&cmd);
 }

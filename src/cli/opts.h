@@ -15,14 +15,17 @@
 
 #include <davit/err.h>
 
+#include "base/near.h"
+
 /* What a shell offers: for the value of an option, or the word of a verb. */
 enum dv_complete {
 	DV_COMPLETE_NONE = 0,
 	DV_COMPLETE_FILE,
 	DV_COMPLETE_DIR,
-	DV_COMPLETE_WORDS, /* the words of dv_opt.words */
-	DV_COMPLETE_VERBS, /* davit's own */
-	DV_COMPLETE_TREE,  /* paths of the guest's tree, as it is then */
+	DV_COMPLETE_WORDS,   /* the words of dv_opt.words */
+	DV_COMPLETE_VERBS,   /* davit's own */
+	DV_COMPLETE_TREE,    /* paths of the guest's tree, as it is then */
+	DV_COMPLETE_SANDBOX, /* names of sandboxes, as they are then */
 	DV_COMPLETE_N
 };
 
@@ -63,6 +66,7 @@ struct dv_verb {
 	bool command;     /* what follows the options is a command line */
 	bool hidden;
 	enum dv_complete complete; /* its first word that is no option */
+	enum dv_complete more;     /* the words behind that one */
 	/* Words between "davit" and the name of a sub-verb, or NULL. */
 	const char *before;
 	/* The n-th sub-verb, NULL past the end; NULL: it has none. */
@@ -99,11 +103,3 @@ const struct dv_opt *dv_opt_before_value(const struct dv_verb *verb,
  */
 int dv_opts_parse(const struct dv_verb *verb, int argc, char **argv,
 		  void *target, int *restp, struct dv_err *err);
-
-/*
- * The one of @names that @word was probably meant to be, or NULL. @names is a
- * callback so that tables of any kind can be searched.
- */
-const char *dv_did_you_mean(const char *word,
-			    const char *(*name_at)(const void *table, size_t n),
-			    const void *table);

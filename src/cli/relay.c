@@ -28,9 +28,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <davit/sandbox.h>
+
 #include "base/def.h"
 #include "base/fd.h"
-#include "cli/out_log.h"
 
 enum {
 	BUDGET = 16,         /* rounds per callback: other streams wait */
@@ -45,7 +46,7 @@ static void on_in(struct dv_src *src, uint32_t events);
 static void on_out(struct dv_src *src, uint32_t events);
 static void on_again(struct dv_defer *defer);
 
-static void end_close(struct dv_end *end)
+void dv_end_close(struct dv_end *end)
 {
 	dv_src_del(&end->src);
 	end->fd = dv_close(end->fd);
@@ -54,8 +55,8 @@ static void end_close(struct dv_end *end)
 void dv_relay_close(struct dv_relay *relay)
 {
 	dv_defer_del(&relay->again);
-	end_close(&relay->from);
-	end_close(&relay->to);
+	dv_end_close(&relay->from);
+	dv_end_close(&relay->to);
 	free(relay->buf);
 	relay->buf = NULL;
 	relay->len = 0;
@@ -76,7 +77,7 @@ static bool may_write(const struct dv_end *end)
 	return !end->shared || (poll(&p, 1, 0) == 1 && p.revents);
 }
 
-static ssize_t end_write(struct dv_end *end, const char *p, size_t len)
+ssize_t dv_end_write(struct dv_end *end, const char *p, size_t len)
 {
 	if (end->socket)
 		return dv_send(end->fd, p, len);
@@ -97,7 +98,7 @@ static int refused(struct dv_relay *r, int sys)
 static int flush(struct dv_relay *r)
 {
 	while (r->len) {
-		ssize_t n = end_write(&r->to, r->buf + r->head, r->len);
+		ssize_t n = dv_end_write(&r->to, r->buf + r->head, r->len);
 
 		if (n == -EAGAIN)
 			return STEP_WAIT_OUT;
@@ -148,16 +149,19 @@ static ssize_t end_read(struct dv_end *end, char *buf, size_t len)
 /* Through the buffer. */
 static int round_copy(struct dv_relay *r)
 {
-	ssize_t n = end_read(&r->from, r->buf, DV_RELAY_BUF);
+	char *at = r->buf + DV_RELAY_SPARE;
+	ssize_t n = end_read(&r->from, at, DV_RELAY_BUF);
 
 	if (n == -EAGAIN)
 		return r->finishing ? STEP_END : STEP_WAIT_IN;
 	if (n <= 0) /* EIO is how the master of a pty says end */
 		return source_ended(r);
 	if (r->log)
-		dv_out_log_put(r->log, r->stream, r->buf, (size_t)n);
-	r->head = 0;
+		dv_outlog_put(r->log, r->stream, at, (size_t)n);
 	r->len = (size_t)n;
+	if (r->filter)
+		at = r->filter(r, at, &r->len);
+	r->head = (size_t)(at - r->buf);
 	return flush(r);
 }
 
@@ -183,8 +187,8 @@ static int round_splice(struct dv_relay *r)
 	if (n > 0) {
 		r->total += (uint64_t)n;
 		if (r->log)
-			dv_out_log_splice(r->log, r->stream, r->from.fd,
-					  (size_t)n);
+			dv_outlog_splice(r->log, r->stream, r->from.fd,
+					 (size_t)n);
 		return 0;
 	}
 	if (errno == EINTR)
@@ -293,7 +297,7 @@ static void on_again(struct dv_defer *defer)
 int dv_relay_start(struct dv_relay *r, struct dv_loop *loop)
 {
 	r->loop = loop;
-	r->buf = malloc(DV_RELAY_BUF);
+	r->buf = malloc(DV_RELAY_SPARE + DV_RELAY_BUF);
 	if (!r->buf) {
 		dv_relay_close(r);
 		return -ENOMEM;

@@ -15,10 +15,10 @@
 
 #include <davit/loop.h>
 
-struct out_log;
+struct dv_outlog;
 struct dv_relay;
 
-enum { DV_RELAY_BUF = 128 * 1024 };
+enum { DV_RELAY_BUF = 128 * 1024, DV_RELAY_SPARE = 64 };
 
 enum dv_relay_state {
 	DV_RELAY_IDLE = 0, /* not started, or paused */
@@ -43,15 +43,20 @@ struct dv_relay {
 	struct dv_loop *loop;
 	struct dv_end from, to;
 	enum dv_relay_state state;
-	bool finishing;      /* no data is the end */
-	bool tty_eof;        /* an end is passed on as the terminal's VEOF */
-	struct out_log *log; /* borrowed; NULL = none */
-	uint8_t stream;      /* for the log: 1, 2 */
-	char *buf;           /* owned */
+	bool finishing;        /* no data is the end */
+	bool tty_eof;          /* an end is passed on as the terminal's VEOF */
+	struct dv_outlog *log; /* borrowed; NULL = none */
+	uint8_t stream;        /* for the log: 1, 2 */
+	char *buf;             /* owned */
 	size_t head, len;
 	uint64_t total; /* bytes that arrived */
 	int sys;        /* why the destination took no more; 0 */
 	struct dv_defer again;
+	/*
+	 * May be NULL. Changes what was read, *@lenp bytes at @at, in place: up
+	 * to DV_RELAY_SPARE bytes may be put in front. Returns its beginning.
+	 */
+	char *(*filter)(struct dv_relay *relay, char *at, size_t *lenp);
 	/* Called once, when DONE is reached. May be NULL. */
 	void (*done)(struct dv_relay *relay);
 };
@@ -64,6 +69,11 @@ struct dv_relay {
 int dv_end_of_caller(struct dv_end *end, int fd, bool writing);
 /* An end of a sandbox's pipe or pty: consumed, becomes non-blocking. */
 int dv_end_of_sandbox(struct dv_end *end, int fd);
+
+/* Write what goes without waiting. Bytes or -errno, -EAGAIN: wait. */
+ssize_t dv_end_write(struct dv_end *end, const char *data, size_t len);
+/* Stop watching, and close. Idempotent. */
+void dv_end_close(struct dv_end *end);
 
 #define DV_END_INIT                          \
 	{                                    \

@@ -13,11 +13,12 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <davit/sandbox.h>
+
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/fmt.h"
 #include "base/test.h"
-#include "cli/out_log.h"
 #include "cli/relay.h"
 
 enum { BULK = 3 << 20, DISK = 1 << 20 };
@@ -371,19 +372,19 @@ TEST(the_end_of_input_reaches_a_pty_as_a_character)
 /* Runs both ways of logging: with a pipe (tee, splice) and with a socket. */
 static void check_log(bool with_pipe)
 {
-	struct out_log log = DV_OUT_LOG_INIT;
+	struct dv_outlog *log;
 	struct dv_relay r = relay_init;
 	struct dv_loop *loop;
 	char path[64], idx[80];
-	int in[2], out[2], fd = temp_file(path, sizeof(path));
+	int in[2], out[2], fd = temp_file(path, sizeof(path)), sys;
 	uint64_t sum = 0;
-	uint8_t e[DV_LOG_ENTRY];
+	uint8_t e[32];
 	pid_t w, rd;
 
 	assert_true(fd >= 0);
 	dv_close(fd);
 	dv_fmt(idx, sizeof(idx), "%s.idx", path);
-	CHECK_EQ(dv_out_log_open(&log, path, NULL), 0);
+	CHECK_EQ(dv_outlog_new(&log, path, UINT64_MAX, NULL), 0);
 	CHECK_EQ(dv_loop_new(&loop), 0);
 	CHECK_EQ(dv_pipe(in), 0);
 	CHECK_EQ(with_pipe ? dv_pipe(out)
@@ -396,14 +397,14 @@ static void check_log(bool with_pipe)
 	CHECK_EQ(dv_end_of_sandbox(&r.from, in[0]), 0);
 	CHECK_EQ(dv_end_of_caller(&r.to, out[1], true), 0);
 	dv_close(out[1]);
-	r.log = &log;
-	r.stream = DV_LOG_STDOUT;
+	r.log = log;
+	r.stream = 1;
 	CHECK_EQ(dv_relay_start(&r, loop), 0);
 	run_to_end(loop, &r);
 	CHECK_EQ(status_of(w), 0);
 	CHECK_EQ(status_of(rd), 0);
-	CHECK_EQ(log.lost_all, 0);
-	dv_out_log_close(&log);
+	CHECK_EQ(dv_outlog_lost(log, &sys), 0);
+	dv_outlog_free(log);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	rd = reader(fd, -1, BULK);
 	CHECK_EQ(status_of(rd), 0);
@@ -415,7 +416,7 @@ static void check_log(bool with_pipe)
 		CHECK_EQ(dv_rd_le64(&c), sum);
 		CHECK(dv_rd_le64(&c) > 0);
 		sum += dv_rd_le32(&c);
-		CHECK_EQ(dv_rd_u8(&c), DV_LOG_STDOUT);
+		CHECK_EQ(dv_rd_u8(&c), 1);
 	}
 	CHECK_EQ(sum, BULK);
 	dv_close(fd);
@@ -436,7 +437,7 @@ TEST(log_beside_a_socket_has_every_byte)
 
 TEST(a_reader_that_goes_away_ends_the_writer_with_a_log_too)
 {
-	struct out_log log = DV_OUT_LOG_INIT;
+	struct dv_outlog *log;
 	struct dv_relay r = relay_init;
 	struct dv_loop *loop;
 	char path[64], idx[80];
@@ -447,21 +448,21 @@ TEST(a_reader_that_goes_away_ends_the_writer_with_a_log_too)
 	assert_true(fd >= 0);
 	dv_close(fd);
 	dv_fmt(idx, sizeof(idx), "%s.idx", path);
-	CHECK_EQ(dv_out_log_open(&log, path, NULL), 0);
+	CHECK_EQ(dv_outlog_new(&log, path, UINT64_MAX, NULL), 0);
 	CHECK_EQ(dv_loop_new(&loop), 0);
 	CHECK_EQ(dv_pipe(in), 0);
 	CHECK_EQ(dv_pipe(out), 0);
 	dv_close(out[0]); /* before the fork: the child must not hold it */
 	w = writer(in[1], in[0], BULK);
 	dv_close(in[1]);
-	r.log = &log;
+	r.log = log;
 	CHECK_EQ(dv_end_of_sandbox(&r.from, in[0]), 0);
 	CHECK_EQ(dv_end_of_caller(&r.to, out[1], true), 0);
 	dv_close(out[1]);
 	CHECK_EQ(dv_relay_start(&r, loop), 0);
 	run_to_end(loop, &r);
 	CHECK_EQ(status_of(w), 1); /* EPIPE */
-	dv_out_log_close(&log);
+	dv_outlog_free(log);
 	unlink(path);
 	unlink(idx);
 	dv_loop_free(loop);
@@ -469,18 +470,18 @@ TEST(a_reader_that_goes_away_ends_the_writer_with_a_log_too)
 
 TEST(a_full_disk_loses_log_but_never_output)
 {
-	struct out_log log = DV_OUT_LOG_INIT;
+	struct dv_outlog *log;
 	struct dv_relay r = relay_init;
 	struct rlimit before, small;
 	struct dv_loop *loop;
 	struct stat st;
 	char path[64], idx[80];
-	int in[2], out[2], fd = temp_file(path, sizeof(path));
+	int in[2], out[2], fd = temp_file(path, sizeof(path)), sys;
 	pid_t w, rd;
 
 	assert_true(fd >= 0);
 	dv_fmt(idx, sizeof(idx), "%s.idx", path);
-	CHECK_EQ(dv_out_log_open(&log, path, NULL), 0);
+	CHECK_EQ(dv_outlog_new(&log, path, UINT64_MAX, NULL), 0);
 	/* A limit for this process fails the same way, in the same calls. */
 	signal(SIGXFSZ, SIG_IGN);
 	CHECK_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -494,7 +495,7 @@ TEST(a_full_disk_loses_log_but_never_output)
 	dv_close(in[1]);
 	rd = reader(out[0], out[1], BULK);
 	dv_close(out[0]);
-	r.log = &log;
+	r.log = log;
 	CHECK_EQ(dv_end_of_sandbox(&r.from, in[0]), 0);
 	CHECK_EQ(dv_end_of_caller(&r.to, out[1], true), 0);
 	dv_close(out[1]);
@@ -505,9 +506,9 @@ TEST(a_full_disk_loses_log_but_never_output)
 	CHECK_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
 	CHECK_EQ(fstat(fd, &st), 0);
 	CHECK_EQ(st.st_size, DISK);
-	CHECK_EQ(log.lost_all, BULK - DISK);
-	CHECK_EQ(log.sys, EFBIG);
-	dv_out_log_close(&log);
+	CHECK_EQ(dv_outlog_lost(log, &sys), BULK - DISK);
+	CHECK_EQ(sys, EFBIG);
+	dv_outlog_free(log);
 	dv_close(fd);
 	unlink(path);
 	unlink(idx);

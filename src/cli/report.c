@@ -174,6 +174,16 @@ void dv_note_dim(const char *fmt, ...)
 	va_end(ap);
 }
 
+void dv_note_missing(const char *missing)
+{
+	while (*missing) {
+		size_t len = strcspn(missing, "\n");
+
+		dv_note("without: %.*s", (int)len, missing);
+		missing += len + (missing[len] == '\n');
+	}
+}
+
 int dv_report_start_status(const struct dv_err *err)
 {
 	if (err->step == DV_STEP_LOOKUP)

@@ -52,6 +52,9 @@ void dv_note(const char *fmt, ...) DV_PRINTF(1, 2);
 /* The same, dim, and only when stderr is a terminal. */
 void dv_note_dim(const char *fmt, ...) DV_PRINTF(1, 2);
 
+/* The lines of dv_run_missing(): what best effort goes without. */
+void dv_note_missing(const char *missing);
+
 /* 125, 126 or 127: the exit status for a command that did not start. */
 int dv_report_start_status(const struct dv_err *err);
 

@@ -8,19 +8,22 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <davit/doctor.h>
-#include <davit/run.h>
+#include <davit/sandbox.h>
 
 #include "base/buf.h"
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "cli/help.h"
 #include "cli/report.h"
 #include "cli/run_args.h"
+#include "cli/service.h"
 #include "cli/signals.h"
 #include "cli/streams.h"
 #include "cli/term.h"
@@ -28,13 +31,16 @@
 
 struct session {
 	struct run_args args;
-	struct dv_loop *loop; /* owned */
-	struct dv_run *run;   /* owned */
+	struct dv_loop *loop;     /* owned */
+	struct dv_keeper *keeper; /* owned */
+	struct dv_run *run;       /* borrowed from it */
 	struct dv_streams streams;
 	struct dv_signals signals;
+	struct dv_service service;
 	struct dv_waiter waiter;
 	struct dv_exit exit;
 	struct dv_log_sink *sink;
+	char log[PATH_MAX]; /* of --log, absolute */
 	bool streams_planned, exited, pidfile_made;
 };
 
@@ -134,16 +140,9 @@ static int tell(struct session *s, struct dv_err *err)
 
 static void describe(const struct session *s)
 {
-	const char *missing = dv_run_missing(s->run);
-
 	if (!s->args.quiet)
 		dv_note_dim("%s", dv_run_describe(s->run));
-	while (*missing) {
-		size_t len = strcspn(missing, "\n");
-
-		dv_note("without: %.*s", (int)len, missing);
-		missing += len + (missing[len] == '\n');
-	}
+	dv_note_missing(dv_run_missing(s->run));
 }
 
 /* ---- the life of one run ------------------------------------------- */
@@ -159,6 +158,21 @@ static void on_exit_of_run(struct dv_waiter *waiter, const struct dv_exit *exit)
 	dv_streams_ended(&s->streams, s->loop);
 }
 
+/* Others may read it from anywhere. What cannot be named is only not found. */
+static void name_log(struct session *s)
+{
+	const char *path = s->args.log;
+	char cwd[PATH_MAX];
+	int r = 0;
+
+	if (path && path[0] == '/')
+		r = dv_path_join(s->log, sizeof(s->log), path, "");
+	else if (path && getcwd(cwd, sizeof(cwd)))
+		r = dv_path_join(s->log, sizeof(s->log), cwd, path);
+	if (r == 0 && s->log[0])
+		s->args.keep.log = s->log;
+}
+
 static int parse(struct session *s, const struct dv_verb *verb, int argc,
 		 char **argv, struct dv_err *err)
 {
@@ -167,6 +181,11 @@ static int parse(struct session *s, const struct dv_verb *verb, int argc,
 	r = dv_opts_parse(verb, argc, argv, &s->args, &rest, err);
 	if (r == 0)
 		r = dv_run_args_check(&s->args, err);
+	if (r == 0)
+		r = dv_service_find_doors(&s->service, s->args.named_fds, err);
+	name_log(s);
+	s->args.keep.doors = s->service.doors;
+	s->args.keep.n_doors = s->service.n_doors;
 	if (r != 0)
 		return r;
 	if (rest >= argc) {
@@ -190,15 +209,19 @@ static int start(struct session *s, struct dv_err *err)
 	if (r < 0)
 		return r;
 	s->streams_planned = true;
-	r = dv_run_start(&s->run, s->loop, s->args.spec, err);
+	r = dv_keeper_start(&s->keeper, s->loop, s->args.spec, &s->args.keep,
+			    err);
 	if (r < 0) {
 		dv_doctor_explain(err);
 		return r;
 	}
+	s->run = dv_keeper_run(s->keeper);
 	describe(s);
 	r = tell(s, err);
 	if (r == 0)
 		r = dv_streams_start(&s->streams, s->run, err);
+	if (r == 0)
+		dv_service_ready(&s->service, s->loop, s->run);
 	return r;
 }
 
@@ -244,8 +267,9 @@ static void session_close(struct session *s)
 		dv_streams_close(&s->streams);
 	if (s->waiter.prevp)
 		dv_waiter_del(&s->waiter);
-	s->run = dv_run_free(s->run);
+	s->keeper = dv_keeper_free(s->keeper);
 	dv_signals_close(&s->signals);
+	dv_service_close(&s->service);
 	s->loop = dv_loop_free(s->loop);
 	if (s->pidfile_made)
 		unlink(s->args.pidfile);
@@ -261,6 +285,15 @@ static bool asks_for_json(int argc, char **argv)
 	return false;
 }
 
+static int exit_status(const struct session *s)
+{
+	int status = s->exit.timed_out ? 124 : s->exit.code;
+
+	if (!status && s->streams.lost)
+		status = 125; /* the command's success was not all */
+	return status;
+}
+
 static int run_to_the_end(struct session *s, struct dv_err *err)
 {
 	int r = start(s, err);
@@ -272,6 +305,7 @@ static int run_to_the_end(struct session *s, struct dv_err *err)
 	dv_streams_close(&s->streams);
 	if (r < 0)
 		return r;
+	dv_service_ended(&s->service, &s->exit, exit_status(s));
 	if (s->args.timing)
 		dv_report_timing(s->run);
 	return write_record(s, err);
@@ -280,14 +314,15 @@ static int run_to_the_end(struct session *s, struct dv_err *err)
 int dv_run_main(const struct dv_verb *verb, int argc, char **argv)
 {
 	struct session s = { .signals = DV_SIGNALS_INIT,
+			     .service = DV_SERVICE_INIT,
 			     .sink = dv_report_sink(),
 			     .exit = { .size = sizeof(struct dv_exit) } };
 	struct dv_err err = DV_ERR_INIT;
-	int r = dv_run_args_init(&s.args), status;
+	int r = dv_service_take(&s.service, &err), status;
 
-	if (r < 0)
+	if (r == 0 && (r = dv_run_args_init(&s.args)) < 0)
 		dv_err_sys(&err, -r, "set up");
-	else
+	if (r == 0)
 		r = dv_err_step(&err, parse(&s, verb, argc, argv, &err),
 				DV_STEP_CONFIG);
 	if (r == DV_OPTS_HELP) {
@@ -295,11 +330,12 @@ int dv_run_main(const struct dv_verb *verb, int argc, char **argv)
 		return dv_help_verb(verb) ? 125 : 0;
 	}
 	if (r == 0)
-		r = run_to_the_end(&s, &err);
-	status = s.exit.timed_out ? 124 : s.exit.code;
+		r = s.args.detach ? dv_run_detached(&s.args, &err)
+				  : run_to_the_end(&s, &err);
+	status = exit_status(&s);
+	if (r < 0)
+		dv_service_failed(&s.service, &err);
 	session_close(&s);
-	if (!status && s.streams.lost)
-		status = 125; /* the command's success was not all */
 	if (r < 0)
 		return dv_report(&err, s.args.json || asks_for_json(argc, argv),
 				 dv_report_start_status(&err));

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "base/path.h"
+#include "base/systemd.h"
 #include "cli/envfile.h"
 #include "cli/run_args.h"
 #include "cli/run_split.h"
@@ -114,6 +115,7 @@ int dv_apply_flag(void *target, const struct dv_opt *opt,
 
 	switch (opt->which) {
 	case DV_SET_BEST_EFFORT:
+		a->best_effort = true;
 		return oom(dv_spec_best_effort(a->spec, true), err);
 	case DV_SET_CLEAR_ENV:
 		return oom(dv_spec_env_clear(a->spec), err);
@@ -242,6 +244,15 @@ int dv_apply_tmpfs(void *target, const struct dv_opt *opt DV_UNUSED,
 	return dv_spec_tmpfs(a->spec, dir, size, err);
 }
 
+/* One of a service manager's has a use then: service.h. */
+static void name_fd(struct run_args *a, int fd)
+{
+	const int n = fd - DV_SYSTEMD_FD_FIRST;
+
+	if (n >= 0 && n < DV_SYSTEMD_FDS_MAX)
+		a->named_fds |= UINT64_C(1) << n;
+}
+
 int dv_apply_fd(void *target, const struct dv_opt *opt DV_UNUSED,
 		const char *value, struct dv_err *err)
 {
@@ -253,6 +264,7 @@ int dv_apply_fd(void *target, const struct dv_opt *opt DV_UNUSED,
 		return r;
 	if (dv_fd_mode(fd) < 0)
 		return dv_err_sys(err, EBADF, "descriptor %d", fd);
+	name_fd(a, fd);
 	return dv_spec_fd(a->spec, fd, to, err);
 }
 
@@ -360,7 +372,8 @@ int dv_apply_stop_signal(void *target, const struct dv_opt *opt DV_UNUSED,
 	return dv_spec_stop_signal(a->spec, signo, err);
 }
 
-static int own_fd(const char *value, int *fdp, struct dv_err *err)
+static int own_fd(struct run_args *a, const char *value, int *fdp,
+		  struct dv_err *err)
 {
 	uint64_t n;
 
@@ -369,6 +382,7 @@ static int own_fd(const char *value, int *fdp, struct dv_err *err)
 	if (dv_fd_mode((int)n) < 0)
 		return dv_err_sys(err, EBADF, "descriptor %d", (int)n);
 	*fdp = (int)n;
+	name_fd(a, *fdp);
 	return 0;
 }
 
@@ -380,7 +394,7 @@ int dv_apply_record(void *target, const struct dv_opt *opt DV_UNUSED,
 	a->record = value;
 	a->record_fd = -1;
 	if (!strncmp(value, "fd:", 3))
-		return own_fd(value + 3, &a->record_fd, err);
+		return own_fd(a, value + 3, &a->record_fd, err);
 	return *value ? 0 : bad_value(err, value, "a file", NULL);
 }
 
@@ -388,7 +402,7 @@ int dv_apply_info_fd(void *target, const struct dv_opt *opt DV_UNUSED,
 		     const char *value, struct dv_err *err)
 {
 	struct run_args *a = target;
-	int r = own_fd(value, &a->info_fd, err);
+	int r = own_fd(a, value, &a->info_fd, err);
 
 	if (r == 0 && a->info_fd < 3) {
 		a->info_fd = -1;
@@ -397,12 +411,9 @@ int dv_apply_info_fd(void *target, const struct dv_opt *opt DV_UNUSED,
 	return r;
 }
 
-int dv_apply_later(void *target DV_UNUSED, const struct dv_opt *opt,
+int dv_apply_later(void *target DV_UNUSED, const struct dv_opt *opt DV_UNUSED,
 		   const char *value DV_UNUSED, struct dv_err *err)
 {
-	if (opt->which == DV_LATER_KEEPER)
-		return dv_err_set(err, EOPNOTSUPP, DV_UNIMPLEMENTED,
-				  "comes with the keeper; not in this version");
 	dv_err_set(err, EOPNOTSUPP, DV_UNIMPLEMENTED,
 		   "microVMs are not in this version");
 	dv_err_hint(err, "--in process or --rootfs DIR");
@@ -413,6 +424,7 @@ int dv_run_args_init(struct run_args *args)
 {
 	*args = (struct run_args){ .record_fd = -1,
 				   .info_fd = -1,
+				   .keep = DV_SANDBOX_KEEP_INIT,
 				   .drain_ms = DV_DRAIN_DEFAULT_MS };
 	return dv_spec_new(&args->spec);
 }
@@ -437,6 +449,8 @@ int dv_run_args_check(const struct run_args *args, struct dv_err *err)
 {
 	int r = check_pidfile(args->pidfile, err);
 
+	if (r == 0)
+		r = dv_keep_args_check(args, err);
 	if (r < 0)
 		return r;
 	if (args->process && args->has_rootfs) {

@@ -34,9 +34,12 @@ enum {
 	/* dv_apply_keep */
 	DV_SET_LOG,
 	DV_SET_PIDFILE,
+	/* dv_apply_keep_flag */
+	DV_SET_DETACH,
+	DV_SET_INPUT,
+	DV_SET_REMOVE,
 	/* dv_apply_later */
 	DV_LATER_VM,
-	DV_LATER_KEEPER,
 };
 
 dv_opt_fn dv_apply_in, dv_apply_rootfs, dv_apply_net, dv_apply_text,
@@ -45,3 +48,6 @@ dv_opt_fn dv_apply_in, dv_apply_rootfs, dv_apply_net, dv_apply_text,
 	dv_apply_memory, dv_apply_cpus, dv_apply_ulimit, dv_apply_tty,
 	dv_apply_nothing, dv_apply_keep, dv_apply_drain, dv_apply_duration,
 	dv_apply_stop_signal, dv_apply_record, dv_apply_info_fd, dv_apply_later;
+/* run_keep.c */
+dv_opt_fn dv_apply_name, dv_apply_label, dv_apply_restart, dv_apply_keep_time,
+	dv_apply_health, dv_apply_retries, dv_apply_log_max, dv_apply_keep_flag;

@@ -13,6 +13,7 @@
 #define G_FILES    "Files"
 #define G_LIMITS   "Limits"
 #define G_SECURITY "Security"
+#define G_KEEPING  "Keeping"
 #define G_STREAMS  "Streams"
 #define G_ENDING   "Ending"
 #define G_RECORDS  "Records"
@@ -112,6 +113,44 @@ const struct dv_opt dv_run_opts[] = {
 	  "Without this option davit's own filter is used.",
 	  dv_apply_text, DV_SET_SECCOMP, DV_COMPLETE_FILE, NULL },
 
+	{ "detach", 'd', NULL, G_KEEPING,
+	  "Leave the sandbox behind with a keeper of its own, and print its name "
+	  "or id. What it writes is kept: davit logs.",
+	  dv_apply_keep_flag, DV_SET_DETACH, 0, NULL },
+	{ "name", 0, "NAME", G_KEEPING,
+	  "What it is called: lower-case letters, digits, dots, dashes and "
+	  "underscores, up to 63. It stays known until davit rm.",
+	  dv_apply_name, 0, 0, NULL },
+	{ "label", 'l', "KEY=VALUE", G_KEEPING,
+	  "Something to remember about it; davit ps can look for it.",
+	  dv_apply_label, 0, 0, NULL },
+	{ "restart", 0, "POLICY", G_KEEPING,
+	  "Start it again when it has ended: no (the default), on-failure (after "
+	  "a status that is not 0; on-failure:N at most N times) or always. A "
+	  "stop is its end in any case. With -d.",
+	  dv_apply_restart, 0, DV_COMPLETE_WORDS, "no on-failure always" },
+	{ "ttl", 0, "DUR", G_KEEPING,
+	  "Stop it for good this long after its start. With -d.",
+	  dv_apply_keep_time, DV_ASKED_TTL, 0, NULL },
+	{ "idle-timeout", 0, "DUR", G_KEEPING,
+	  "Stop it for good when for so long it wrote nothing, nobody wrote to "
+	  "it, and no davit exec ran in it. With -d.",
+	  dv_apply_keep_time, DV_ASKED_IDLE, 0, NULL },
+	{ "health", 0, "CMD", G_KEEPING,
+	  "Ask every so often how it is: a line for /bin/sh in the sandbox, whose "
+	  "status 0 is good. With -d.",
+	  dv_apply_health, 0, 0, NULL },
+	{ "health-interval", 0, "DUR", G_KEEPING,
+	  "How often, and how long an answer may take. The default is 30s.",
+	  dv_apply_keep_time, DV_ASKED_HEALTH_INTERVAL, 0, NULL },
+	{ "health-retries", 0, "N", G_KEEPING,
+	  "So many bad answers in a row are bad health. The default is 3.",
+	  dv_apply_retries, 0, 0, NULL },
+	{ "log-max", 0, "SIZE", G_KEEPING,
+	  "How much of what it writes is kept, the latest: 64m is the default, "
+	  "and all is a value too. With -d.",
+	  dv_apply_log_max, 0, 0, NULL },
+
 	{ "tty", 't', NULL, G_STREAMS,
 	  "Give the command a terminal of its own. This is the default exactly "
 	  "when stdin and stdout are terminals.",
@@ -120,8 +159,9 @@ const struct dv_opt dv_run_opts[] = {
 	  "Never give it a terminal; what is one here becomes a pipe there.",
 	  dv_apply_tty, DV_NO, 0, NULL },
 	{ "interactive", 'i', NULL, G_STREAMS,
-	  "Connect stdin. A foreground run always does.",
-	  dv_apply_nothing, 0, 0, NULL },
+	  "Connect stdin. A foreground run always does; with -d it stays open "
+	  "for who attaches.",
+	  dv_apply_keep_flag, DV_SET_INPUT, 0, NULL },
 	{ "log", 0, "FILE", G_STREAMS,
 	  "Also append what the command writes to FILE, as raw bytes, with an "
 	  "index of times in FILE.idx.",
@@ -144,8 +184,9 @@ const struct dv_opt dv_run_opts[] = {
 	  "How long a stop waits before it kills. The default is 10s.",
 	  dv_apply_duration, DV_SET_STOP_TIMEOUT, 0, NULL },
 	{ "rm", 0, NULL, G_ENDING,
-	  "Leave nothing behind. A foreground run never does.",
-	  dv_apply_nothing, 0, 0, NULL },
+	  "Leave nothing behind when it has ended. A foreground run without "
+	  "--name never does.",
+	  dv_apply_keep_flag, DV_SET_REMOVE, 0, NULL },
 
 	{ "json", 0, NULL, G_RECORDS,
 	  "Write the exit record, or the error, as the last line on stderr, in "
@@ -170,10 +211,6 @@ const struct dv_opt dv_run_opts[] = {
 
 	/* Known, so that the answer is better than "unknown option". */
 	{ "vm", 0, NULL, NULL, NULL, dv_apply_later, DV_LATER_VM, 0, NULL },
-	{ "detach", 'd', NULL, NULL, NULL, dv_apply_later, DV_LATER_KEEPER, 0,
-	  NULL },
-	{ "name", 0, "NAME", NULL, NULL, dv_apply_later, DV_LATER_KEEPER, 0,
-	  NULL },
 	{ "kernel", 0, "FILE", NULL, NULL, dv_apply_later, DV_LATER_VM, 0,
 	  NULL },
 };

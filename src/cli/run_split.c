@@ -6,6 +6,7 @@
 
 #include "base/def.h"
 #include "base/num.h"
+#include "base/rlimit_name.h"
 
 static int copy(char *out, size_t size, const char *s, size_t len,
 		const char *what, struct dv_err *err)
@@ -128,28 +129,6 @@ bad:
 	return -EINVAL;
 }
 
-static const struct {
-	const char *name;
-	int resource;
-} limits[] = {
-	{ "as", RLIMIT_AS },
-	{ "core", RLIMIT_CORE },
-	{ "cpu", RLIMIT_CPU },
-	{ "data", RLIMIT_DATA },
-	{ "fsize", RLIMIT_FSIZE },
-	{ "locks", RLIMIT_LOCKS },
-	{ "memlock", RLIMIT_MEMLOCK },
-	{ "msgqueue", RLIMIT_MSGQUEUE },
-	{ "nice", RLIMIT_NICE },
-	{ "nofile", RLIMIT_NOFILE },
-	{ "nproc", RLIMIT_NPROC },
-	{ "rss", RLIMIT_RSS },
-	{ "rtprio", RLIMIT_RTPRIO },
-	{ "rttime", RLIMIT_RTTIME },
-	{ "sigpending", RLIMIT_SIGPENDING },
-	{ "stack", RLIMIT_STACK },
-};
-
 static int limit_value(const char *s, size_t len, uint64_t *valuep)
 {
 	char word[24];
@@ -165,14 +144,6 @@ static int limit_value(const char *s, size_t len, uint64_t *valuep)
 	return dv_parse_u64(word, 0, UINT64_MAX - 1, valuep);
 }
 
-static int find_limit(const char *name, size_t len)
-{
-	for (size_t i = 0; i < DV_ARRAY_LEN(limits); i++)
-		if (!strncmp(limits[i].name, name, len) && !limits[i].name[len])
-			return limits[i].resource;
-	return -1;
-}
-
 int dv_split_ulimit(const char *value, struct dv_ulimit_words *u,
 		    struct dv_err *err)
 {
@@ -180,7 +151,7 @@ int dv_split_ulimit(const char *value, struct dv_ulimit_words *u,
 	const char *soft = value[name] ? value + name + 1 : value + name;
 	size_t soft_len = strcspn(soft, ":");
 	const char *hard = soft[soft_len] ? soft + soft_len + 1 : soft;
-	struct dv_ulimit_words w = { find_limit(value, name), 0, 0 };
+	struct dv_ulimit_words w = { dv_rlimit_find(value, name), 0, 0 };
 
 	if (w.resource < 0) {
 		dv_err_set(err, EINVAL, DV_INVALID,

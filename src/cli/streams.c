@@ -55,23 +55,29 @@ static int plan_separate(struct dv_streams *s, struct dv_spec *spec,
 	return 0;
 }
 
-int dv_streams_plan(struct dv_streams *s, const struct run_args *args,
-		    struct dv_err *err)
+void dv_streams_init(struct dv_streams *s, enum dv_auto tty, int drain_ms)
 {
-	int r = 0;
-
 	*s = (struct dv_streams){ .master = -1,
-				  .drain_ms = args->drain_ms,
-				  .log = DV_OUT_LOG_INIT,
-				  .log_path = args->log,
+				  .drain_ms = drain_ms,
 				  .drain = DV_TIMER_INIT };
 	for (int i = 0; i < 3; i++) {
 		s->relay[i] = relay_init;
 		s->tty[i] = isatty(i);
 	}
-	s->pty = wants_pty(s, args->tty);
+	s->pty = wants_pty(s, tty);
+	for (int i = 0; i < 3; i++)
+		s->relayed[i] = s->pty ? i < 2 : s->tty[i];
+}
+
+int dv_streams_plan(struct dv_streams *s, const struct run_args *args,
+		    struct dv_err *err)
+{
+	int r = 0;
+
+	dv_streams_init(s, args->tty, args->drain_ms);
+	s->log_path = args->log;
 	if (s->log_path)
-		r = dv_out_log_open(&s->log, s->log_path, err);
+		r = dv_outlog_new(&s->log, s->log_path, UINT64_MAX, err);
 	if (r == 0)
 		r = s->pty ? plan_pty(s, args->spec, err)
 			   : plan_separate(s, args->spec, err);
@@ -116,7 +122,7 @@ static int start_out(struct dv_streams *s, struct dv_loop *loop, int which,
 	if (res == 0)
 		res = dv_end_of_caller(&r->to, which, true);
 	if (res == 0) {
-		r->log = s->log_path ? &s->log : NULL;
+		r->log = s->log;
 		r->stream = (uint8_t)which;
 		res = dv_relay_start(r, loop);
 	}
@@ -124,46 +130,44 @@ static int start_out(struct dv_streams *s, struct dv_loop *loop, int which,
 }
 
 /* One master, three users: input, output, window size. */
-static int start_pty(struct dv_streams *s, struct dv_run *run)
+static int start_pty(struct dv_streams *s, struct dv_loop *loop, int fd[3])
 {
-	struct dv_loop *loop = dv_run_loop(run);
-	int master = dv_run_take_stdio(run, 0);
 	int r, in, out;
 
-	if (master < 0)
-		return master;
-	s->master = master;
-	in = dv_fd_dup(master, 3);
+	s->master = dv_take_fd(&fd[0]);
+	if (s->master < 0)
+		return s->master;
+	in = dv_fd_dup(s->master, 3);
 	r = start_in(s, loop, in);
 	if (r < 0)
 		return r;
-	out = dv_fd_dup(master, 3);
+	out = dv_fd_dup(s->master, 3);
 	r = start_out(s, loop, 1, out);
 	if (r == 0 && s->relayed[2])
-		r = start_out(s, loop, 2, dv_run_take_stdio(run, 2));
+		r = start_out(s, loop, 2, dv_take_fd(&fd[2]));
 	return r;
 }
 
-static int start_separate(struct dv_streams *s, struct dv_run *run)
+static int start_separate(struct dv_streams *s, struct dv_loop *loop, int fd[3])
 {
-	struct dv_loop *loop = dv_run_loop(run);
 	int r = 0;
 
 	for (int i = 0; i < 3 && r == 0; i++) {
-		int fd = s->relayed[i] ? dv_run_take_stdio(run, i) : -1;
-
 		if (!s->relayed[i])
 			continue;
-		r = i == 0 ? start_in(s, loop, fd) : start_out(s, loop, i, fd);
+		r = i == 0 ? start_in(s, loop, dv_take_fd(&fd[i]))
+			   : start_out(s, loop, i, dv_take_fd(&fd[i]));
 	}
 	return r;
 }
 
-int dv_streams_start(struct dv_streams *s, struct dv_run *run,
+int dv_streams_begin(struct dv_streams *s, struct dv_loop *loop, int fd[3],
 		     struct dv_err *err)
 {
-	int r = s->pty ? start_pty(s, run) : start_separate(s, run);
+	int r = s->pty ? start_pty(s, loop, fd) : start_separate(s, loop, fd);
 
+	for (int i = 0; i < 3; i++)
+		fd[i] = dv_close(fd[i]);
 	if (r < 0) {
 		dv_streams_close(s);
 		dv_err_sys(err, -r, "relay the standard streams");
@@ -172,6 +176,17 @@ int dv_streams_start(struct dv_streams *s, struct dv_run *run,
 	if (s->pty && s->tty[0] && dv_term_open(STDIN_FILENO) == 0)
 		dv_term_raw();
 	return 0;
+}
+
+int dv_streams_start(struct dv_streams *s, struct dv_run *run,
+		     struct dv_err *err)
+{
+	int fd[3] = { -1, -1, -1 };
+
+	for (int i = 0; i < 3; i++)
+		if (s->relayed[i] && !(s->pty && i == 1))
+			fd[i] = dv_run_take_stdio(run, i);
+	return dv_streams_begin(s, dv_run_loop(run), fd, err);
 }
 
 bool dv_streams_done(const struct dv_streams *s)
@@ -221,14 +236,18 @@ void dv_streams_resize(struct dv_streams *s)
 
 static void tell_lost(struct dv_streams *s)
 {
+	uint64_t lost;
+	int sys = 0;
+
 	s->lost |= dv_report_lost("stdout", s->relay[1].sys);
 	s->lost |= dv_report_lost("stderr", s->relay[2].sys);
 	s->relay[1].sys = s->relay[2].sys = 0;
-	if (s->log.lost_all)
+	lost = s->log ? dv_outlog_lost(s->log, &sys) : 0;
+	if (lost)
 		dv_note("log %s: %s; %llu bytes of output are not in it",
-			s->log_path, dv_errno_text(s->log.sys),
-			(unsigned long long)s->log.lost_all);
-	s->log.lost_all = 0;
+			s->log_path, dv_errno_text(sys),
+			(unsigned long long)lost);
+	s->log = dv_outlog_free(s->log);
 }
 
 void dv_streams_close(struct dv_streams *s)
@@ -238,6 +257,5 @@ void dv_streams_close(struct dv_streams *s)
 	dv_timer_stop(&s->drain);
 	s->master = dv_close(s->master);
 	dv_term_close();
-	dv_out_log_close(&s->log);
 	tell_lost(s);
 }

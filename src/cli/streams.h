@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 #include <davit/run.h>
+#include <davit/sandbox.h>
 
-#include "cli/out_log.h"
 #include "cli/relay.h"
 #include "cli/run_args.h"
 
@@ -23,10 +23,18 @@ struct dv_streams {
 	bool lost;                /* output, and not to a reader that went */
 	struct dv_relay relay[3]; /* with a pty, only 0 and 1 */
 	struct dv_timer drain;
-	struct out_log log;
-	const char *log_path; /* borrowed, NULL = no log */
+	struct dv_outlog *log; /* owned, NULL = no log */
+	const char *log_path;  /* borrowed, NULL = no log */
 };
 
+/* Decide without a log: relayed[], and whether there is a pty. */
+void dv_streams_init(struct dv_streams *s, enum dv_auto tty, int drain_ms);
+/*
+ * Relay between the caller and @fd (consumed, also on failure), for those that
+ * are relayed; with a pty fd[0] is its master, and fd[1] is not used.
+ */
+int dv_streams_begin(struct dv_streams *s, struct dv_loop *loop, int fd[3],
+		     struct dv_err *err);
 /* Decide, open the log, and tell the spec. On failure nothing is open. */
 int dv_streams_plan(struct dv_streams *s, const struct run_args *args,
 		    struct dv_err *err);

@@ -149,11 +149,24 @@ static const struct dv_verb *table(size_t *np)
 	return verbs;
 }
 
+/* Rows that stand in the file of their verb; shown behind `run`. */
+static const struct dv_verb *const others[] = {
+	&dv_verb_ps,      &dv_verb_why,    &dv_verb_events, &dv_verb_rm,
+	&dv_verb_exec,    &dv_verb_attach, &dv_verb_logs,   &dv_verb_wait,
+	&dv_verb_stop,    &dv_verb_kill,   &dv_verb_pause,  &dv_verb_resume,
+	&dv_verb_restart, &dv_verb_rename, &dv_verb_update, &dv_verb_upgrade,
+	&dv_verb_inspect, &dv_verb_top,    &dv_verb_keeper,
+};
+
 const struct dv_verb *dv_verb_at(size_t n)
 {
 	size_t count;
 	const struct dv_verb *verbs = table(&count);
 
+	if (n >= 1 && n <= DV_ARRAY_LEN(others))
+		return others[n - 1];
+	if (n > DV_ARRAY_LEN(others))
+		n -= DV_ARRAY_LEN(others);
 	return n < count ? &verbs[n] : NULL;
 }
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Small things that several verbs say of sandboxes.
+ */
+#include <stdint.h>
+
+#include <davit/sandbox.h>
+
+#include "base/buf.h"
+
+/* "12s", "5m", "3h", "2d": how long it takes, in the largest unit. */
+void dv_put_span(struct dv_buf *out, uint64_t ns);
+/* The same in two units: "3h 12m", "1.204s". */
+void dv_put_span_long(struct dv_buf *out, uint64_t ns);
+/* The words of a command, cleaned, separated by blanks; after @max columns (0:
+ * all of it) it is cut, and ends with "...". */
+void dv_put_command(struct dv_buf *out, char *const *argv, size_t max);
+/* Its name, or its id. Borrowed. */
+const char *dv_sandbox_title(const struct dv_sandbox_info *info);
+uint64_t dv_unix_now_ns(void);
