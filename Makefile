@@ -43,11 +43,12 @@ test: deps-build+test
 bench: deps-build+bench all
 	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/start
 	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/stdio
+	@DAVIT=$(abspath $(B))/davit B=$(abspath $(B)) bench/exec
 	@B=$(abspath $(B)) bench/rpc
 	@B=$(abspath $(B)) bench/mesh
 
-# The whole-program test of that name, with more starts than `make test` does;
-# and the mesh: every order of larger scenarios, and ten minutes each of a storm
+# The whole-program tests of that name, with more starts and more verbs than
+# `make test` has; and the mesh: every order of larger scenarios, and ten minutes each of a storm
 # in one process and between 20 of them, under the sanitizers.
 soak: deps-build+test
 	@$(call configure,$(B),-Dtests=true)
@@ -56,6 +57,8 @@ soak: deps-build+test
 	ninja -C $(B)-asan
 	@DAVIT=$(abspath $(B))/davit LIBDAVIT=$(abspath $(B)) SRC=$(CURDIR) \
 		SOAK=$(SOAK) bats tests/soak.bats
+	@DAVIT=$(abspath $(B))/davit LIBDAVIT=$(abspath $(B)) SRC=$(CURDIR) \
+		SEQUENCES=2000 bats tests/keeper_soak.bats
 	DAVIT_SOAK=1 $(B)/mesh-node_explore_test
 	DAVIT_SOAK=1 $(B)-asan/mesh-node_storm_test
 	@DAVIT=$(abspath $(B))-asan/davit LIBDAVIT=$(abspath $(B))-asan \
