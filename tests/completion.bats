@@ -65,7 +65,7 @@ both()
 }
 
 @test "davit knows what a word may become" {
-	run -0 complete r
+	run -0 complete ru
 	assert_output $'words\nrun'
 	run -0 davit complete -- do
 	assert_output $'words\ndoctor\tshow what this machine can and cannot do'

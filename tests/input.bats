@@ -176,8 +176,6 @@ env_files()
 
 @test "what comes later says so" {
 	refused 125 'not in this version' run --vm -- true
-	refused 125 'not in this version' run -d -- true
-	refused 125 'not in this version' run --name x -- true
 	refused 125 'not in this version' run --net user -- true
 }
 

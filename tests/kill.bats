@@ -110,6 +110,11 @@ wait_for_state()
 		[ $SECONDS -lt 10 ] || fail 'it does not start'
 		sleep 0.01
 	done
+	# What it makes there while it begins is not what this is about.
+	until compgen -G "$top/run/*/sock" >/dev/null; do
+		[ $SECONDS -lt 10 ] || fail 'it is not served'
+		sleep 0.01
+	done
 	rm -rf "$top/run"
 	echo >&8
 	exec 8>&-

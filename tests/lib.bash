@@ -17,6 +17,9 @@ ORDINARY=65534
 PYTHON=/usr/bin/python3
 HELPERS=$SRC/tests/helpers
 
+# Is it the build with the sanitizers, where all takes several times as long?
+sanitized() { grep -q __asan_init "$DAVIT"; }
+
 davit_setup()
 {
 	top=$(mktemp -d "${TMPDIR:-/tmp}/davit-test.XXXXXX")
@@ -66,12 +69,14 @@ davit_leaks()
 	return $bad
 }
 
-# What is in RUNDIR, but the empty directories that roots are built on, and the
-# file of the slots when no slot is in use.
+# What is in RUNDIR, but the empty directories that roots are built on, the file
+# of the slots when no slot is in use, the events, and an empty list of names.
 davit_rundir_left()
 {
 	find "$top/run" -mindepth 1 ! -path "$top/run/mnt" \
 		! -path "$top/run/slots" \
+		! -path "$top/run/events*" \
+		! -path "$top/run/names" ! -path "$top/run/names/.*" \
 		! \( -path "$top/run/mnt/*" -type d -empty \)
 	[ ! -e "$top/run/slots" ] || tr -d '\0' <"$top/run/slots"
 }

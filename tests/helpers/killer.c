@@ -144,7 +144,7 @@ static bool is_home(const char *name)
 {
 	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
 	       strcmp(name, "mnt") != 0 && strcmp(name, "names") != 0 &&
-	       strcmp(name, "slots") != 0;
+	       strcmp(name, "slots") != 0 && strcmp(name, "events") != 0;
 }
 
 /* A directory that is being made looks like one that its maker left: the

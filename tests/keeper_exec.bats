@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: MIT
+# davit exec, from the keeper's side: what runs beside the first process is as
+# confined as that, its streams are its caller's own, and its end is told.
+load lib
+
+setup()
+{
+	davit_setup
+}
+
+teardown()
+{
+	local dir
+
+	back_to_root
+	for dir in "$top"/state/*/; do
+		[ ! -e "$dir" ] || "$top/davit" rm -f "$(basename "$dir")" ||
+			rm -rf "$dir"
+	done
+	davit_teardown
+}
+
+# up NAME [OPTION...]: one that lives until it is removed.
+up()
+{
+	local name=$1
+
+	shift
+	davit run -q -d --name "$name" "$@" -- sleep 1000
+}
+
+down()
+{
+	davit rm -f "$@"
+}
+
+# number NAME PATH: a number of its inspect tree.
+number()
+{
+	davit inspect --json "$1" "$2" | grep -oE '[0-9]+' | tail -n 1
+}
+
+statuses()
+{
+	local code
+
+	up s
+	for code in 0 1 7 125 255; do
+		run -"$code" davit exec s -- /bin/sh -c "exit $code"
+	done
+	run -143 davit exec s -- /bin/sh -c 'kill -TERM $$'
+	run -137 davit exec s -- /bin/sh -c 'kill -KILL $$'
+	run -127 davit exec s -- no-such-command
+	run -127 davit exec s -- /no/such/command
+	run -126 davit exec s -- /etc/passwd
+	run -124 davit exec --timeout 0.2 s -- sleep 1000
+	down s
+}
+
+@test "the exit status of what was executed is that of exec" {
+	each_user statuses
+}
+
+hundred()
+{
+	local i code bad=0 pids=()
+
+	up many
+	for i in $(seq 100); do
+		davit exec many -- /bin/sh -c "echo \$PPID $i; exit $i" \
+			>"$top/work/out.$i" 3>&- &
+		pids[i]=$!
+	done
+	for i in $(seq 100); do
+		code=0
+		wait "${pids[i]}" || code=$?
+		[ $code = "$i" ] || bad=$((bad + 1))
+		[ "$(cat "$top/work/out.$i")" = "0 $i" ] || bad=$((bad + 1))
+	done
+	rm -f "$top"/work/out.*
+	[ $bad = 0 ] || fail "$bad of 100 were wrong"
+	# They are all known, none runs, and nothing of them is held.
+	[ "$(number many keeper/fds)" -lt 40 ] ||
+		fail "$(davit inspect many keeper)"
+	down many
+}
+
+@test "a hundred at once have a hundred statuses and outputs" {
+	each_user hundred
+}
+
+# What says what a process may do: for the first one and for another.
+show='grep -E "^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp.*|Umask):" \
+	/proc/self/status
+ulimit -a
+cat /proc/self/oom_score_adj /proc/self/uid_map /proc/self/mountinfo
+for ns in ipc mnt net pid user uts; do readlink /proc/self/ns/$ns; done
+sed s/:.*:/:/ /proc/self/cgroup
+pwd
+env | grep -Ev "^(_|SHLVL|OLDPWD|PWD|DAVIT_.*)=" | sort
+ls -di /
+nice
+hostname
+(echo x >/proc/sys/kernel/hostname) 2>&1
+unshare -U true 2>&1
+true'
+
+confined()
+{
+	local i
+
+	cp "$HELPERS/../lib.bash" "$top/work/" # something to be seen
+	davit run -q -d --name like -W "$top/work" "$@" -- /bin/sh -c \
+		"{ $show
+		} >'$top/work/first' 2>&1; : >'$top/work/ready'; exec sleep 1000"
+	for i in $(seq 200); do
+		[ ! -e "$top/work/ready" ] || break
+		sleep 0.05
+	done
+	davit exec like -- /bin/sh -c "{ $show
+		} >'$top/work/other' 2>&1"
+	diff -u "$top/work/first" "$top/work/other" ||
+		fail 'it is not confined as the first process is'
+	grep -q '^NoNewPrivs:.*1' "$top/work/other"
+	down like
+	rm -f "$top"/work/*
+}
+
+@test "it is confined exactly as the first process is" {
+	each_user confined
+	each_user confined --net host --umask 027 --ulimit nofile=64:100
+	each_user confined --cap-drop ALL --seccomp unconfined --nice 3
+	need_root
+	chmod 777 "$top/work"
+	confined -u 65534:65534 --cap-add net_raw -w /usr
+}
+
+@test "it is confined so in a container, too" {
+	need_root
+	make_root "$top/root"
+	up box --rootfs "$top/root"
+	run -0 davit exec box -- sh -c 'ls /; id -u; grep -c . /proc/mounts'
+	[ "${lines[0]}" = bin ]
+	assert_equal "$(davit exec -u 1001:1002 box -- id -u)" 1001
+	run -0 davit exec -u 1001:1002 box -- grep Cap /proc/self/status
+	assert_line --regexp '^CapPrm:.0+$'
+	assert_line --regexp '^CapEff:.0+$'
+	run -0 davit exec box -- sh -c 'echo x >/tmp/seen'
+	assert_equal "$(davit exec box -- cat /tmp/seen)" x
+	down box
+}
+
+streams()
+{
+	up io
+	assert_equal "$(echo text | davit exec io -- cat)" text
+	assert_equal "$(davit exec io -- cat </dev/null)" ''
+	assert_equal "$(davit exec io -- /bin/sh -c 'echo o; echo e >&2' \
+		2>&1 >/dev/null)" e
+	# The file itself is the command's: it goes on where that stopped.
+	{
+		davit exec io -- /bin/sh -c 'echo one'
+		echo two
+	} >"$top/work/file"
+	assert_equal "$(cat "$top/work/file")" $'one\ntwo'
+	# What stays behind keeps its streams, and exec does not wait for it.
+	davit exec io -- /bin/sh -c 'sleep 1000 & echo done' >"$top/work/file"
+	assert_equal "$(cat "$top/work/file")" done
+	rm "$top/work/file"
+	down io
+}
+
+@test "its streams are those of its caller, to the last byte" {
+	each_user streams
+}
+
+@test "a gigabyte goes through without the keeper" {
+	local before after
+
+	up big
+	before=$(number big keeper/cpu_us)
+	assert_equal "$(davit exec big -- head -c 1073741824 /dev/zero |
+		wc -c)" 1073741824
+	assert_equal "$(head -c 1073741824 /dev/zero |
+		davit exec big -- wc -c)" 1073741824
+	after=$(number big keeper/cpu_us)
+	# To relay it would take some hundred milliseconds.
+	[ $((after - before)) -lt 60000 ] ||
+		fail "the keeper used $((after - before)) us"
+	down big
+}
+
+@test "the keeper holds none of its streams" {
+	local keeper inode line pid
+
+	mkfifo "$top/work/fifo"
+	up held
+	keeper=$(number held keeper/pid)
+	davit exec held -- /bin/sh -c 'echo on; exec sleep 1000' \
+		>"$top/work/fifo" 3>&- &
+	pid=$!
+	exec 9<"$top/work/fifo"
+	read -r line <&9
+	assert_equal "$line" on
+	inode=$(stat -Lc %i "/proc/$$/fd/9")
+	run -1 grep -l . <(find "/proc/$keeper/fd" -mindepth 1 \
+		-exec stat -Lc %i {} + | grep -x "$inode")
+	kill $pid
+	wait $pid || :
+	exec 9<&-
+	down held
+}
+
+@test "it has a terminal of its own when its caller has one" {
+	up term
+	run -0 "$PYTHON" "$HELPERS/term.py" exec_terminal "$top/davit" term
+	down term
+}
+
+@test "a client that goes leaves what it started" {
+	local pid i
+
+	up stays
+	davit exec stays -- /bin/sh -c 'echo on; exec sleep 998' \
+		>"$top/work/out" 3>&- &
+	pid=$!
+	for i in $(seq 200); do
+		[ ! -s "$top/work/out" ] || break
+		sleep 0.05
+	done
+	kill -KILL $pid
+	wait $pid || :
+	davit top stays | grep -q 'sleep 998'
+	rm "$top/work/out"
+	down stays
+}
+
+@test "it ends with its sandbox, and says so" {
+	local pid
+
+	up ends
+	davit exec ends -- sleep 1000 3>&- 2>"$top/work/err" &
+	pid=$!
+	until davit top ends | grep -c 'sleep 1000' | grep -qx 2; do
+		sleep 0.05
+	done
+	davit stop -t 0 ends
+	run ! wait $pid
+	rm "$top/work/err"
+	run ! davit exec ends -- true
+	down ends
+}
+
+@test "what is not allowed in a state is refused with what to do" {
+	up state
+	davit pause state || skip 'it cannot be paused here'
+	run --separate-stderr ! davit exec state -- true
+	[[ $stderr =~ paused ]] || fail "$stderr"
+	[[ $stderr =~ resume ]] || fail "$stderr"
+	davit resume state
+	davit exec state -- true
+	down state
+}
+
+@test "a directory that was replaced by a way out leads nowhere" {
+	local n
+
+	mkdir "$top/work/dir"
+	up trap -W "$top/work" -w "$top/work/dir"
+	for n in $(seq 3 60); do
+		davit exec trap -- /bin/sh -c "cd / && rm -rf '$top/work/dir' &&
+			ln -s /proc/self/fd/$n '$top/work/dir'" ||
+			fail "it was entered by descriptor $n"
+		run davit exec trap -- /bin/sh -c 'ls ..'
+		[ "$status" = 125 ] || fail "descriptor $n: $output"
+		rm "$top/work/dir"
+		mkdir "$top/work/dir"
+	done
+	rmdir "$top/work/dir"
+	down trap
+}
+
+@test "who may trace in a sandbox cannot reach one that is being placed" {
+	local i
+
+	davit run -q -d --name s --cap-add sys_ptrace --oom-score-adj 500 \
+		-v "$HELPERS/newborn.py:/newborn.py:ro" --tmpfs /w -- \
+		"$PYTHON" /newborn.py /w/stop
+	for i in {1..150}; do
+		davit exec s -- true
+	done
+	davit exec s -- touch /w/stop
+	run -0 davit wait s
+	run -0 davit logs s
+	assert_output done
+	down s
+}
+
+@test "a working directory or program that became a link to our descriptors" {
+	local i
+
+	mkdir "$top/work/w"
+	davit run -q -d --name s -v "$top/work/w:/w" -- sleep 1000
+	for i in {3..12}; do
+		ln -sfn "/proc/self/fd/$i" "$top/work/w/l"
+		run -125 davit exec -w /w/l s -- /bin/ls -a /w/l/..
+		run -127 davit exec s -- /w/l
+	done
+	down s
+}

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# Random verbs on many sandboxes, with keepers and clients killed at random.
+# SEQUENCES and SEED may be set; `make soak` has 2,000.
+load lib
+setup() { davit_setup; }
+teardown()
+{
+	"$top/davit" ps -a -q | while read -r id; do
+		"$top/davit" rm -f "$id" || :
+	done
+	davit_teardown
+}
+
+@test "sequences of verbs: the state is always true, and nothing is left" {
+	run "$HELPERS/lifecycle.py" "$top/davit" 20 "${SEQUENCES:-40}" \
+		"${SEED:-$RANDOM}"
+	echo "$output"
+	[ "$status" = 0 ]
+}

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+# A keeper that executes itself anew: nothing of what it holds may notice.
+load lib
+setup() { davit_setup; }
+teardown() { "$top/davit" rm -f up >/dev/null 2>&1 || :; davit_teardown; }
+
+keeper_pid() { davit inspect up keeper/pid | tr -dc 0-9; }
+sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
+
+@test "the keeper's pid, the sandbox, its log and its exit stay" {
+	davit run -d --name up -- sh -c \
+		'i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.005; done; exit 9'
+	before=$(keeper_pid)
+	for _ in 1 2 3 4 5; do
+		davit upgrade up
+	done
+	[ "$(keeper_pid)" = "$before" ]
+	run -9 davit wait up
+	davit logs up >log
+	seq 0 399 >expected
+	cmp log expected
+	davit rm up
+}
+
+@test "50 commands and connections with traffic: not a byte, not a status is lost" {
+	cat >echo.py <<-'EOF'
+		import socketserver, shutil
+		class Echo(socketserver.BaseRequestHandler):
+		    def handle(self):
+		        while b := self.request.recv(65536):
+		            self.request.sendall(b)
+		socketserver.ThreadingTCPServer.allow_reuse_address = True
+		s = socketserver.ThreadingTCPServer(("127.0.0.1", 5000), Echo)
+		print("ready", flush=True)
+		s.serve_forever()
+	EOF
+	davit run -d --name up -v "$PWD/echo.py:/echo.py:ro" -- "$PYTHON" /echo.py
+	davit wait --for ready --timeout 20s up
+	run "$HELPERS/carry.py" "$top/davit" up "$(sock)" 4 25 -- \
+		"$top/davit" upgrade up
+	echo "$output"
+	[ "$status" = 0 ]
+	davit stop up
+	davit rm up
+}
+
+@test "a client that waits is answered by the new program" {
+	davit run -d --name up -i -- sh -c 'read line; echo "got $line"; exit 5'
+	"$top/davit" wait up & waiter=$!
+	# It is in the table of the server when a second one was answered.
+	davit inspect up keeper/pid
+	davit upgrade up
+	davit upgrade up
+	echo hello | davit attach up >out || :
+	st=0; wait $waiter || st=$?
+	[ "$st" = 5 ]
+	[ "$(davit logs up)" = "got hello" ]
+	davit rm up
+}
+
+@test "a paused sandbox stays paused, a terminal stays one" {
+	davit run -d --name up -t -- sh -c 'stty size; read x; tty >/dev/null && exit 4'
+	davit pause up
+	davit upgrade up
+	davit ps --json | grep -q '"state":"paused"'
+	davit resume up
+	echo | davit attach up >out || :
+	run -4 davit wait up
+	davit rm up
+}
+
+@test "a program that does not understand the state is refused, and nothing happened" {
+	davit run -d --name up -- sleep 1000
+	before=$(keeper_pid)
+	cat >older <<-'EOF'
+		#!/bin/sh
+		exit 0
+	EOF
+	chmod +x older
+	for file in "$PWD/older" /bin/false "$PWD/none" "$PWD"; do
+		run -1 davit upgrade --exe "$file" up
+		[[ "$output" == davit:* ]]
+		[ "$(keeper_pid)" = "$before" ]
+		[ "$(davit exec up -- echo still)" = still ]
+	done
+	davit rm -f up
+}
+
+@test "limits, time limits and the restart policy go on" {
+	davit run -d --name up --ttl 3s --restart always -- sleep 1000
+	davit upgrade up
+	run -124 timeout 20 "$top/davit" wait up
+	davit why up
+	davit rm up
+}
