@@ -27,7 +27,8 @@ enum { TURN = 64 };
 
 static bool has_owner(struct dv_agent *a, pid_t pid)
 {
-	return dv_procs_owns(a->procs, pid) || dv_worker_owns(pid);
+	return dv_procs_owns(a->procs, pid) || dv_worker_owns(pid) ||
+	       pid == a->restart_trial.pid;
 }
 
 static void on_again(struct dv_defer *defer);
