@@ -637,6 +637,21 @@ told()
 	assert_equal "$(davit_rundir_left)" ''
 }
 
+@test "a STATEDIR that is full by the end: how it ended is known all the same" {
+	need_root
+	in_mounts "mount -t tmpfs -o size=256k,mode=700 none '$top/state'
+		'$top/davit' run -d --name job -i -- sh -c 'read x; exit 7'
+		{ head -c 1000000 /dev/zero >'$top/state/fill' 2>/dev/null; :; }
+		echo | '$top/davit' attach job >/dev/null
+		'$top/davit' why job
+		timeout 20 '$top/davit' wait job
+		[ \$? = 7 ]" ps -a
+	told 0 ''
+	[[ $output == *'status 7'* ]]
+	[[ $output == *job*exited* ]]
+	rm -rf "$top/run/names/job"
+}
+
 @test "no STATEDIR and no RUNDIR at all" {
 	export DAVIT_RUNDIR=$top/none/run DAVIT_STATEDIR=$top/none/state
 	run -0 davit ps -a

@@ -202,6 +202,7 @@ int dv_keeper_io_save(struct dv_keeper *k, dv_StreamsState *out,
 	out->writer = dv_save_fd(in->from, keep);
 	out->midline = in->midline;
 	out->ending = in->ending;
+	out->lost = io->log.lost;
 	if (len == 0)
 		return 0;
 	out->held = malloc(PB_BYTES_ARRAY_T_ALLOCSIZE(len));
@@ -226,6 +227,7 @@ int dv_keeper_io_resume(struct dv_keeper *k, const dv_StreamsState *st,
 
 	if (r < 0)
 		return r;
+	k->io->log.lost = st->lost;
 	k->io->master = dv_fd_from_state(st->master);
 	r = resume_out(k->io, 0, st->out);
 	if (r == 0)

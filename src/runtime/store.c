@@ -18,6 +18,8 @@
 enum {
 	/* For what the kernel needs to take killed processes away. */
 	LEAVE_MS = 2000,
+	/* A document says so much more when it has ended. */
+	END_MORE = 1024,
 };
 
 static int state_err(struct dv_err *err, int r, const char *what,
@@ -247,6 +249,43 @@ static int write_doc(int dirfd, const char *path, const char *name,
 	return r < 0 ? state_err(err, r, "write", path, name) : 0;
 }
 
+/*
+ * What it was when it began has room for how it ended: a disk that is full by
+ * then must not make a sandbox that ended in order look like a dead one.
+ */
+static int write_begin(struct dv_kept_dirs *dirs, const char *text,
+		       struct dv_err *err)
+{
+	dv_autobuf buf = DV_BUF_INIT(DV_STORE_DOC_MAX);
+	int r;
+
+	dv_buf_puts(&buf, text);
+	for (size_t i = 0; i < END_MORE; i++)
+		dv_buf_putc(&buf, ' ');
+	r = dv_buf_status(&buf);
+	return r < 0 ? state_err(err, r, "write", dirs->state, "state.json")
+		     : write_doc(dirs->statefd, dirs->state, "state.json",
+				 buf.data, err);
+}
+
+/* Over that document, whose blocks we have, and under the other name. */
+static int write_over(int dirfd, const char *text)
+{
+	dv_autofd int fd =
+		openat(dirfd, "state.json", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	size_t len = strlen(text);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = dv_write_full(fd, text, len);
+	if (r == 0 && ftruncate(fd, (off_t)len) < 0)
+		r = -errno;
+	if (r == 0 && renameat(dirfd, "state.json", dirfd, "exit.json") < 0)
+		r = -errno;
+	return r;
+}
+
 int dv_store_write_state(struct dv_kept_dirs *dirs,
 			 const struct dv_sandbox_info *info, bool begins,
 			 struct dv_err *err)
@@ -258,8 +297,7 @@ int dv_store_write_state(struct dv_kept_dirs *dirs,
 		return state_err(err, -ENOMEM, "write", dirs->home.path,
 				 "state.json");
 	if (begins && dirs->statefd >= 0) {
-		r = write_doc(dirs->statefd, dirs->state, "state.json", text,
-			      err);
+		r = write_begin(dirs, text, err);
 		/* That of the run before. */
 		unlinkat(dirs->statefd, "exit.json", 0);
 	}
@@ -272,6 +310,7 @@ int dv_store_write_exit(struct dv_kept_dirs *dirs,
 			const struct dv_sandbox_info *info, struct dv_err *err)
 {
 	dv_autofree char *text = NULL;
+	int r;
 
 	if (dirs->statefd < 0)
 		return 0;
@@ -279,7 +318,10 @@ int dv_store_write_exit(struct dv_kept_dirs *dirs,
 	if (!text)
 		return state_err(err, -ENOMEM, "write", dirs->state,
 				 "exit.json");
-	return write_doc(dirs->statefd, dirs->state, "exit.json", text, err);
+	r = write_doc(dirs->statefd, dirs->state, "exit.json", text, err);
+	if (r == -ENOSPC || r == -EDQUOT)
+		r = write_over(dirs->statefd, text) < 0 ? r : 0;
+	return r;
 }
 
 static int write_kept(int dirfd, const char *path, const dv_KeptSandbox *kept,
