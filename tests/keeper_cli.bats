@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The verbs that ask a keeper, against real ones.
 load lib
+load keepers
 
 setup()
 {
@@ -22,30 +23,6 @@ teardown()
 		sleep 0.05
 	done
 	davit_teardown
-}
-
-# fails STATUS REGEX ARG...: says why on stderr, and nothing on stdout.
-fails()
-{
-	local status=$1 text=$2
-
-	shift 2
-	run --separate-stderr -"$status" davit "$@"
-	assert_equal "$output" ''
-	[[ ${stderr_lines[0]} == 'davit: '* ]] || fail "stderr: $stderr"
-	[[ $stderr =~ $text ]] || fail "stderr: $stderr"
-	[ ${#stderr_lines[@]} -le 2 ] || fail "more than a line: $stderr"
-	[ ${#stderr_lines[@]} = 1 ] || [[ ${stderr_lines[1]} == 'hint: '* ]] ||
-		fail "no hint: $stderr"
-}
-
-# up NAME [OPTION...]: one that lives until it is stopped.
-up()
-{
-	local name=$1
-
-	shift
-	davit run -d -q --name "$name" "$@" -- sleep 1000 >/dev/null
 }
 
 # ended NAME STATUS: one that has ended.

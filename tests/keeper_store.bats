@@ -2,6 +2,7 @@
 # What is known of sandboxes without asking anybody, and what becomes of it when
 # files are bad, directories full, or somebody else is in the way.
 load lib
+load keepers
 
 setup()
 {
@@ -19,31 +20,6 @@ teardown()
 	done
 	rm -f "$top/run/names/"[a-z0-9]*
 	davit_teardown
-}
-
-# fails STATUS REGEX ARG...: one line on stderr that says why, and perhaps a
-# hint; nothing on stdout.
-fails()
-{
-	local status=$1 text=$2
-
-	shift 2
-	run --separate-stderr -"$status" davit "$@"
-	assert_equal "$output" ''
-	[[ ${stderr_lines[0]} == 'davit: '* ]] || fail "stderr: $stderr"
-	[[ $stderr =~ $text ]] || fail "stderr: $stderr"
-	[ ${#stderr_lines[@]} -le 2 ] || fail "more than a line: $stderr"
-	[ ${#stderr_lines[@]} = 1 ] || [[ ${stderr_lines[1]} == 'hint: '* ]] ||
-		fail "no hint: $stderr"
-}
-
-# up NAME [OPTION...]: one that lives until it is stopped.
-up()
-{
-	local name=$1
-
-	shift
-	davit run -d --name "$name" "$@" -- sleep 1000
 }
 
 # ended NAME SCRIPT [OPTION...]: one that has ended.
@@ -193,18 +169,19 @@ listed()
 @test "a beginning is enough when there is one of it" {
 	local id
 
+	# No id begins with an s.
 	up web-1
 	up web-2
-	up data
-	id=$(id_of data)
-	run -0 davit why d
-	[[ $output == 'data runs'* ]]
+	up stock
+	id=$(id_of stock)
+	run -0 davit why s
+	[[ $output == 'stock runs'* ]]
 	run -0 davit why "${id:0:8}"
-	[[ $output == 'data runs'* ]]
+	[[ $output == 'stock runs'* ]]
 	fails 1 'several sandboxes begin with "web"' why web
 	run -0 davit why -l
-	[[ $output == 'data runs'* ]]
-	davit rm -f web-1 web-2 data
+	[[ $output == 'stock runs'* ]]
+	davit rm -f web-1 web-2 stock
 }
 
 @test "a name has one owner, who is named" {

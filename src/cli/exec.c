@@ -332,28 +332,6 @@ static int parse(struct session *s, const struct dv_verb *verb, int argc,
 	return 0;
 }
 
-static int write_record(const struct session *s, const char *id,
-			struct dv_err *err)
-{
-	const char *path = s->args.record;
-	dv_autofd int file = -1;
-	int fd = s->args.record_fd, r;
-
-	if (!path)
-		return s->args.json
-			       ? dv_report_exit(STDERR_FILENO, &s->exit, id)
-			       : 0;
-	if (fd < 0) {
-		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			    0644);
-		if (file < 0)
-			return dv_err_sys(err, errno, "open record %s", path);
-		fd = file;
-	}
-	r = dv_report_exit(fd, &s->exit, id);
-	return r < 0 ? dv_err_sys(err, -r, "write record %s", path) : 0;
-}
-
 static int detached(struct session *s)
 {
 	dv_autobuf out = DV_BUF_INIT(32);
@@ -383,7 +361,8 @@ static int attached(struct session *s)
 	if (r < 0)
 		return r;
 	dv_fmt(id, sizeof(id), "%d", dv_diag_proc_pid(s->proc));
-	return write_record(s, id, &s->err);
+	return dv_report_record(s->args.record, s->args.record_fd, s->args.json,
+				&s->exit, id, &s->err);
 }
 
 static void session_close(struct session *s)

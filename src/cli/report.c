@@ -2,6 +2,7 @@
 #include "cli/report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -242,6 +243,26 @@ int dv_report_exit(int fd, const struct dv_exit *exit, const char *id)
 	if (dv_buf_status(&out) < 0)
 		return dv_buf_status(&out);
 	return dv_write_full(fd, out.data, out.len);
+}
+
+int dv_report_record(const char *path, int fd, bool json,
+		     const struct dv_exit *exit, const char *id,
+		     struct dv_err *err)
+{
+	dv_autofd int file = -1;
+	int r;
+
+	if (!path)
+		return json ? dv_report_exit(STDERR_FILENO, exit, id) : 0;
+	if (fd < 0) {
+		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			    0644);
+		if (file < 0)
+			return dv_err_sys(err, errno, "open record %s", path);
+		fd = file;
+	}
+	r = dv_report_exit(fd, exit, id);
+	return r < 0 ? dv_err_sys(err, -r, "write record %s", path) : 0;
 }
 
 static void sink_write(struct dv_log_sink *sink DV_UNUSED, enum dv_level level,

@@ -63,6 +63,14 @@ void dv_report_timing(const struct dv_run *run);
 
 /* One line of JSON on @fd, newline included. Returns 0 or -errno. */
 int dv_report_exit(int fd, const struct dv_exit *exit, const char *id);
+/*
+ * Where it was asked for: in the file @path, on @fd (>= 0, borrowed) when that
+ * is what @path names, or, without a path, on stderr with @json. The last line
+ * on stderr comes last of all. 0 or -errno.
+ */
+int dv_report_record(const char *path, int fd, bool json,
+		     const struct dv_exit *exit, const char *id,
+		     struct dv_err *err);
 
 /* The sink that DAVIT_LOG asks for; NULL = none. Static. */
 struct dv_log_sink *dv_report_sink(void);

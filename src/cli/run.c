@@ -238,29 +238,6 @@ static int wait_for_all(struct session *s, struct dv_err *err)
 	return 0;
 }
 
-/* Where the exit record goes. The last line on stderr comes last of all. */
-static int write_record(const struct session *s, struct dv_err *err)
-{
-	const char *path = s->args.record;
-	const char *id = dv_run_id(s->run);
-	dv_autofd int file = -1;
-	int fd = s->args.record_fd, r;
-
-	if (!path)
-		return s->args.json
-			       ? dv_report_exit(STDERR_FILENO, &s->exit, id)
-			       : 0;
-	if (fd < 0) {
-		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			    0644);
-		if (file < 0)
-			return dv_err_sys(err, errno, "open record %s", path);
-		fd = file;
-	}
-	r = dv_report_exit(fd, &s->exit, id);
-	return r < 0 ? dv_err_sys(err, -r, "write record %s", path) : 0;
-}
-
 static void session_close(struct session *s)
 {
 	if (s->streams_planned)
@@ -308,7 +285,8 @@ static int run_to_the_end(struct session *s, struct dv_err *err)
 	dv_service_ended(&s->service, &s->exit, exit_status(s));
 	if (s->args.timing)
 		dv_report_timing(s->run);
-	return write_record(s, err);
+	return dv_report_record(s->args.record, s->args.record_fd, s->args.json,
+				&s->exit, dv_run_id(s->run), err);
 }
 
 int dv_run_main(const struct dv_verb *verb, int argc, char **argv)
