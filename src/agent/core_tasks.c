@@ -117,19 +117,36 @@ static int seize_new(struct dv_core_tasks *ts, struct dv_err *err)
 	return r;
 }
 
-static void note(struct dv_core_tasks *ts, pid_t tid, int status)
+static void gone(struct dv_core_tasks *ts, struct dv_core_task *t)
 {
-	struct dv_core_task *t = find(ts, ts->n, tid);
-
-	if (!t)
-		return;
-	if (t->state == DV_CORE_TASK_RUNNING)
-		ts->n_running--;
 	t->state = DV_CORE_TASK_GONE;
-	if (!WIFSTOPPED(status))
-		return;
-	t->state = DV_CORE_TASK_STOPPED;
-	t->signo = status >> 16 ? 0 : WSTOPSIG(status);
+	ts->n_running--;
+}
+
+/*
+ * Look at a stop and leave it there (WNOWAIT): a stop that was waited for has
+ * forgotten its signal, and if we were killed then, it would be lost.
+ */
+static void look(struct dv_core_tasks *ts, struct dv_core_task *t)
+{
+	siginfo_t info = { .si_pid = 0 };
+	int r = waitid(P_PID, (id_t)t->tid, &info,
+		       WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL);
+
+	if (r < 0 && errno != EINTR) {
+		gone(ts, t);
+	} else if (r == 0 && info.si_pid) {
+		if (info.si_code != CLD_TRAPPED &&
+		    info.si_code != CLD_STOPPED) {
+			waitpid(t->tid, NULL, __WALL | WNOHANG);
+			gone(ts, t);
+			return;
+		}
+		t->state = DV_CORE_TASK_STOPPED;
+		/* Above the signal there is the event. */
+		t->signo = info.si_status >> 8 ? 0 : info.si_status;
+		ts->n_running--;
+	}
 }
 
 /* Wait for a change of any child until then. False at the deadline. */
@@ -148,13 +165,13 @@ static bool wait_child(uint64_t until_ns)
 static void wait_stopped(struct dv_core_tasks *ts, uint64_t until_ns)
 {
 	while (ts->n_running > 0) {
-		int status;
-		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+		size_t before = ts->n_running;
 
-		if (tid > 0)
-			note(ts, tid, status);
-		else if ((tid < 0 && errno != EINTR) || !wait_child(until_ns))
-			return; /* no tracee is left, or no time */
+		for (size_t i = 0; i < ts->n; i++)
+			if (ts->list[i].state == DV_CORE_TASK_RUNNING)
+				look(ts, &ts->list[i]);
+		if (ts->n_running == before && !wait_child(until_ns))
+			return;
 	}
 }
 

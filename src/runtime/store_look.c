@@ -197,6 +197,17 @@ static int look_ended(const struct look *l, struct dv_sandbox_info *info,
 	return r;
 }
 
+/* Was it started again while we looked, and may even have ended since? */
+static bool has_moved(const struct look *l)
+{
+	if (dv_store_lives(l->s, l->id, NULL) > 0)
+		return true;
+	if (l->state >= 0 &&
+	    faccessat(l->state, "exit.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	return dv_store_lives(l->s, l->id, NULL) > 0;
+}
+
 static int look_once(struct look *l, struct dv_sandbox_info *info,
 		     struct dv_err *err)
 {
@@ -212,9 +223,7 @@ static int look_once(struct look *l, struct dv_sandbox_info *info,
 	r = look_ended(l, info, err);
 	if (r < 0 || info->state != DV_STATE_DEAD)
 		return r;
-	/* Was it started again while we looked? */
-	live = dv_store_lives(l->s, l->id, NULL);
-	if (live <= 0)
+	if (!has_moved(l))
 		return 0;
 	dv_sandbox_info_free(info);
 	return -EAGAIN;
