@@ -226,11 +226,8 @@ static int take_packets(struct dv_tap *t)
 /* Always fits: packets leave that much room. */
 static void put_statistics(struct dv_tap *t)
 {
-	struct timespec ts;
-	uint64_t now;
+	uint64_t now = dv_unix_ns();
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 	recount(t);
 	t->received = dv_max(t->received, t->written);
 	t->out.buf.max = DV_TAP_QUEUE_MAX;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/def.h"
 
+#include <time.h>
+
 #include <unistd.h>
 
 #include "base/fmt.h"
@@ -16,4 +18,12 @@ _Noreturn void dv_assert_failed(const char *what, const char *file, int line)
 	if (write(STDERR_FILENO, text, n) < 0)
 		abort(); /* nobody to tell, but it still ends here */
 	abort();
+}
+
+uint64_t dv_unix_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
 }

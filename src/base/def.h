@@ -33,3 +33,6 @@ static inline void dv_autofree_p(void *p)
 		*(pp) = NULL;                   \
 		dv_p;                           \
 	})
+
+/* CLOCK_REALTIME in ns. The other clock is dv_now_ns() of davit/loop.h. */
+uint64_t dv_unix_ns(void);

@@ -174,7 +174,7 @@ static int reach_manager(const char *text, struct dv_err *err)
 	const struct timeval limit = { .tv_sec = TELL_S };
 	struct sockaddr_un sa;
 	dv_autofd int fd = -1;
-	socklen_t len;
+	socklen_t len = 0;
 	int r = manager_addr(text, &sa, &len, err);
 
 	if (r < 0)

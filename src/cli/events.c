@@ -141,7 +141,7 @@ static int run(struct show *s)
 	o.follow = s->follow;
 	if (s->since_ms >= 0)
 		o.since_unix_ns =
-			dv_unix_now_ns() - (uint64_t)s->since_ms * 1000000;
+			dv_unix_ns() - (uint64_t)s->since_ms * 1000000;
 	r = dv_sandbox_events_open(&events, &o, &s->err);
 	if (r == 0)
 		r = show_all(s, events);

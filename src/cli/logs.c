@@ -45,7 +45,7 @@ static int set_moment(void *target, const struct dv_opt *opt, const char *value,
 {
 	uint64_t *ns = (uint64_t *)(void *)((char *)target + opt->which);
 
-	if (dv_parse_when(value, dv_unix_now_ns(), ns) == 0)
+	if (dv_parse_when(value, dv_unix_ns(), ns) == 0)
 		return 0;
 	dv_err_set(err, EINVAL, DV_INVALID, "\"%.60s\" is no time", value);
 	dv_err_hint(err, "like 10m (ago), 2026-11-21T13:50:02, or @1700000000");

@@ -262,7 +262,7 @@ static void put_rows(struct ps *ps, const struct dv_sandbox_list *list,
 static void put_table(struct ps *ps, const struct dv_sandbox_list *list)
 {
 	dv_autobuf cells = DV_BUF_INIT(OUT_MAX);
-	const uint64_t now = dv_unix_now_ns();
+	const uint64_t now = dv_unix_ns();
 
 	for (size_t i = 0; i < list->n; i++)
 		if (is_wanted(ps, &list->at[i]))

@@ -15,14 +15,6 @@ enum {
 
 static const uint64_t second = UINT64_C(1000000000);
 
-uint64_t dv_unix_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * second + (uint64_t)t.tv_nsec;
-}
-
 const char *dv_sandbox_title(const struct dv_sandbox_info *info)
 {
 	return info->name[0] ? info->name : info->id;

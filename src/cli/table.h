@@ -18,4 +18,3 @@ void dv_put_span_long(struct dv_buf *out, uint64_t ns);
 void dv_put_command(struct dv_buf *out, char *const *argv, size_t max);
 /* Its name, or its id. Borrowed. */
 const char *dv_sandbox_title(const struct dv_sandbox_info *info);
-uint64_t dv_unix_now_ns(void);

@@ -139,7 +139,7 @@ static int begin_of_run(struct wait *w, uint64_t *nsp)
 	int r = dv_sandbox_look(w->sb, &info, &w->err);
 
 	if (r == 0)
-		*nsp = info->state == DV_STATE_CREATING ? dv_unix_now_ns()
+		*nsp = info->state == DV_STATE_CREATING ? dv_unix_ns()
 							: info->started_unix_ns;
 	return r;
 }

@@ -45,7 +45,7 @@ static const struct dv_opt why_opts[] = {
 
 static void put_when(struct dv_buf *out, uint64_t unix_ns)
 {
-	const uint64_t now = dv_unix_now_ns();
+	const uint64_t now = dv_unix_ns();
 	const time_t t = (time_t)(unix_ns / 1000000000);
 	struct tm tm;
 	char text[40] = "?";

@@ -10,14 +10,6 @@
 #include "runtime/spec.h"
 #include "wire/pb.h"
 
-static uint64_t unix_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static int oom(struct dv_err *err)
 {
 	return dv_err_step(err, dv_err_sys(err, ENOMEM, "keep a sandbox"),
@@ -59,7 +51,7 @@ static int open_documents(struct dv_keeper *k, struct dv_err *err)
 		r = dv_store_write_kept(&k->dirs, &k->kept, err);
 	if (r < 0)
 		return r;
-	k->info.created_unix_ns = unix_ns();
+	k->info.created_unix_ns = dv_unix_ns();
 	dv_keeper_changed(k);
 	return 0;
 }
@@ -148,7 +140,7 @@ static int end_run(struct dv_keeper *k, int signal, int grace_ms,
 	if (signal)
 		run->stop_signal = signal;
 	if (grace_ms >= 0)
-		run->stop_timeout_ms = grace_ms;
+		run->stop_timeout_ms = k->info.stop_timeout_ms = grace_ms;
 	dv_run_end(run, k->timed_out ? DV_ENDED_TIMEOUT : DV_ENDED_STOP);
 	return 0;
 }
@@ -253,7 +245,7 @@ struct dv_run *dv_keeper_run(struct dv_keeper *k)
 /* Nobody waits for what it would have said. */
 static void cut_off(struct dv_keeper *k)
 {
-	const uint64_t now = unix_ns();
+	const uint64_t now = dv_unix_ns();
 
 	if (k->info.has_exit)
 		return;

@@ -20,14 +20,6 @@
 
 extern char **environ;
 
-static uint64_t unix_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* Others read what our caller writes. */
 static int note_log(struct dv_keeper *k, const struct dv_sandbox_keep *keep,
 		    struct dv_err *err)
@@ -138,7 +130,7 @@ static int open_documents(struct dv_keeper *k, const struct dv_spec *spec,
 		r = dv_info_of_kept(&k->info, &k->kept, err);
 	if (r == 0)
 		r = note_log(k, keep, err);
-	k->info.created_unix_ns = unix_ns();
+	k->info.created_unix_ns = dv_unix_ns();
 	return r;
 }
 

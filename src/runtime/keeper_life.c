@@ -33,14 +33,6 @@ enum {
 
 #define MS_NS UINT64_C(1000000)
 
-static uint64_t unix_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void log_failure(struct dv_keeper *k, int r, const struct dv_err *err)
 {
 	if (r < 0)
@@ -434,7 +426,7 @@ int dv_keeper_attend(struct dv_keeper *k, struct dv_err *err)
 /* A later start failed: that is how this run ended. */
 void dv_keeper_failed(struct dv_keeper *k, const struct dv_err *err)
 {
-	uint64_t now = unix_ns();
+	uint64_t now = dv_unix_ns();
 
 	k->run = dv_run_free(k->run);
 	if (k->io)

@@ -33,14 +33,6 @@ enum {
 	COPY = 16384,
 };
 
-static uint64_t unix_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* Append an entry, which then says what was lost before it. 0 or -errno. */
 static int append(struct dv_outlog *log, struct dv_outlog_entry *entry)
 {
@@ -73,7 +65,7 @@ static int append(struct dv_outlog *log, struct dv_outlog_entry *entry)
  * the loss begins, and whenever it has doubled. */
 static void lose(struct dv_outlog *log, uint64_t len, int sys)
 {
-	struct dv_outlog_entry gap = { .unix_ns = unix_ns() };
+	struct dv_outlog_entry gap = { .unix_ns = dv_unix_ns() };
 
 	if (len == 0)
 		return;
@@ -115,7 +107,7 @@ static int grow(struct dv_outlog *log, size_t len)
 /* @len bytes are in the file at log->offset; index them or take them back. */
 static void commit(struct dv_outlog *log, uint8_t stream, size_t len)
 {
-	struct dv_outlog_entry e = { .unix_ns = unix_ns(),
+	struct dv_outlog_entry e = { .unix_ns = dv_unix_ns(),
 				     .len = (uint32_t)len,
 				     .stream = stream };
 	int r;
@@ -288,7 +280,7 @@ void dv_outlog_splice(struct dv_outlog *log, uint8_t stream, int pipe_fd,
 
 void dv_outlog_end(struct dv_outlog *log)
 {
-	struct dv_outlog_entry end = { .unix_ns = unix_ns(),
+	struct dv_outlog_entry end = { .unix_ns = dv_unix_ns(),
 				       .flags = DV_OUTLOG_F_END };
 	int r = append(log, &end);
 

@@ -78,13 +78,10 @@ static int try_remove_groups(struct dv_run *run)
 static void record_times(struct dv_run *run)
 {
 	struct dv_exit *e = &run->exit;
-	struct timespec ts;
 
 	if (e->exited_unix_ns)
 		return;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	e->exited_unix_ns =
-		(uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	e->exited_unix_ns = dv_unix_ns();
 	e->wall_ns = dv_now_ns() - run->started_ns;
 }
 

@@ -30,14 +30,6 @@ enum {
 
 #define CWD_HINT "the current directory is not shown: -W or -v brings it in"
 
-static uint64_t unix_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void mark(struct dv_run *run, const char *name)
 {
 	if (!run->timing || run->n_marks >= DV_CTL_MARKS_MAX)
@@ -409,7 +401,7 @@ static int start(struct dv_run *run, const struct dv_spec *spec,
 
 	if (r == 0) {
 		run->started_ns = dv_now_ns();
-		run->exit.started_unix_ns = unix_ns();
+		run->exit.started_unix_ns = dv_unix_ns();
 		take_streams(run, &p);
 		describe(run, spec, &p);
 		run->plan = p.plan;

@@ -129,12 +129,9 @@ static int write_first(struct dv_kept_dirs *d, struct dv_err *err)
 {
 	struct dv_sandbox_info info = { .size = sizeof(info) };
 	dv_autofree char *text = NULL;
-	struct timespec now;
 	int r;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	info.created_unix_ns =
-		(uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	info.created_unix_ns = dv_unix_ns();
 	memcpy(info.id, d->home.id, sizeof(info.id));
 	memcpy(info.name, d->name, sizeof(info.name));
 	text = dv_sandbox_info_json(&info);

@@ -54,14 +54,11 @@ void dv_event_write(int base, const char *id, const char *name,
 {
 	dv_autobuf line = DV_BUF_INIT(LINE_MAX_LEN);
 	struct dv_json j = DV_JSON_INIT(&line);
-	struct timespec now;
 
 	if (base < 0)
 		return;
-	clock_gettime(CLOCK_REALTIME, &now);
 	dv_json_open(&j, NULL, '{');
-	dv_json_time(&j, "time",
-		     (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+	dv_json_time(&j, "time", dv_unix_ns());
 	dv_json_str(&j, "id", id);
 	dv_json_str(&j, "name", name);
 	dv_json_str(&j, "event", event);

@@ -90,8 +90,6 @@ void dv_exec_drop(struct dv_exec *exec);
 void dv_procs_evict(struct dv_procs *ps);
 /* How often something of the group was killed for memory. */
 uint64_t dv_procs_oom_kills(const struct dv_procs *ps);
-/* CLOCK_REALTIME. */
-uint64_t dv_unix_ns(void);
 
 /* ---- exec.c ---- */
 /* A record from a document: its text becomes a static one. */

@@ -25,14 +25,6 @@
 #include "services/exec.h"
 #include "services/exec_plan.h"
 
-uint64_t dv_unix_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
-}
-
 /* ---- the table -------------------------------------------------------- */
 
 uint64_t dv_procs_oom_kills(const struct dv_procs *ps)

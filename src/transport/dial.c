@@ -297,7 +297,8 @@ static void on_begin(struct dv_defer *defer)
 
 /* ---- start ------------------------------------------------------------ */
 
-static int check(const struct dv_target *t, uint32_t port, struct dv_err *err)
+static int check_target(const struct dv_target *t, uint32_t port,
+			struct dv_err *err)
 {
 	int r;
 
@@ -323,7 +324,7 @@ int dv_dial_start(struct dv_dial **dialp, struct dv_loop *loop,
 
 	if (port == 0 && target->kind == DV_TARGET_CID)
 		port = target->port;
-	r = check(target, port, err);
+	r = check_target(target, port, err);
 	if (r < 0)
 		return r;
 	d = calloc(1, sizeof(*d));
