@@ -22,7 +22,7 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 	davit rm up
 }
 
-@test "50 commands and connections with traffic: not a byte, not a status is lost" {
+@test "50 commands with traffic, and 20 connections: not a byte, not a status is lost" {
 	cat >echo.py <<-'EOF'
 		import socketserver, shutil
 		class Echo(socketserver.BaseRequestHandler):
@@ -36,7 +36,7 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 	EOF
 	davit run -d --name up -v "$PWD/echo.py:/echo.py:ro" -- "$PYTHON" /echo.py
 	davit wait --for ready --timeout 20s up
-	run "$HELPERS/carry.py" "$top/davit" up "$(sock)" 4 25 -- \
+	run "$HELPERS/carry.py" "$top/davit" up "$(sock)" 4 50 20 -- \
 		"$top/davit" upgrade up
 	echo "$output"
 	[ "$status" = 0 ]

@@ -140,7 +140,7 @@ static int end_run(struct dv_keeper *k, int signal, int grace_ms,
 	if (signal)
 		run->stop_signal = signal;
 	if (grace_ms >= 0)
-		run->stop_timeout_ms = k->info.stop_timeout_ms = grace_ms;
+		run->stop_timeout_ms = grace_ms;
 	dv_run_end(run, k->timed_out ? DV_ENDED_TIMEOUT : DV_ENDED_STOP);
 	return 0;
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Carries bytes through a sandbox while something is done to its keeper:
-carry.py DAVIT NAME SOCK SECONDS N -- COMMAND...
+carry.py DAVIT NAME SOCK SECONDS EXECS PORTS -- COMMAND...
 
-N commands are executed in the sandbox, and N connections go to port 5000 of it,
-where somebody sends back what comes. Every second command's streams are relayed
+EXECS commands are executed in the sandbox, and PORTS connections go to port 5000
+of it, where somebody sends back what comes. Every second command's streams are relayed
 by the keeper. All are fed for SECONDS; meanwhile COMMAND is run again and again.
 What comes back has to be what was sent, and every exit status the command's own.
 """
@@ -16,9 +16,8 @@ import sys
 import threading
 import time
 
-davit, name, sock, seconds, n = sys.argv[1:6]
-command = sys.argv[7:]
-n = int(n)
+davit, name, sock, seconds, execs, ports = sys.argv[1:7]
+command = sys.argv[8:]
 until = time.monotonic() + float(seconds)
 faults = []
 
@@ -92,7 +91,8 @@ def one_port(i):
 
 
 threads = [threading.Thread(target=f, args=(i,))
-           for f in (one_exec, one_port) for i in range(n)]
+           for f, n in ((one_exec, execs), (one_port, ports))
+           for i in range(int(n))]
 for t in threads:
     t.start()
 times = 0
