@@ -29,15 +29,14 @@ setup_file()
 	}
 	mkdir "$tree"
 	git -C "$SRC" archive "$commit" | tar -xC "$tree"
-	[ -e "$tree/src/runtime/keeper_main.c" ] || {
+	grep -rq __keeper "$tree/src/runtime" || {
 		OLDER_WHY="the commit before has no keepers"
 		return
 	}
 	if (cd "$tree" && meson setup b && ninja -C b davit) >"$log" 2>&1; then
 		OLDER_DAVIT=$tree/b/davit
 	else
-		cat "$log"
-		return 1
+		OLDER_WHY="the commit before does not build: $(grep -m 1 error "$log")"
 	fi
 }
 
