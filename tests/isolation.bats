@@ -480,6 +480,29 @@ setuid_program()
 	back_to_root
 }
 
+# Before its execve() nobody may trace it, afterwards it is as any other.
+own_process()
+{
+	local script='stat -c %u /proc/self/status && cat /proc/self/environ \
+		>/dev/null && readlink /proc/self/exe' score uid
+	local dumpable='import ctypes
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))'
+
+	uid=$("${as[@]}" id -u)
+	for score in 0 100; do
+		run -0 sandbox --oom-score-adj $score -- /bin/sh -c "$script"
+		assert_line --index 0 "$uid"
+		assert_line --index 1 --partial /
+		run -0 sandbox --oom-score-adj $score -- "$PYTHON" -c \
+			"$dumpable"
+		assert_output 1
+	done
+}
+
+@test "a command can look at itself and leave a core" {
+	each_user own_process
+}
+
 @test "file capabilities gain nothing" {
 	need_root
 	command -v setcap >/dev/null || skip 'there is no setcap'

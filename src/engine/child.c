@@ -44,6 +44,9 @@
 #include "engine/pty.h"
 #include "engine/sys.h"
 
+#define DEFAULT_PATH \
+	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 #ifdef DV_COVERAGE
 extern void __gcov_dump(void);
 #endif
@@ -423,7 +426,7 @@ static bool look_further(int e)
 static int exec_in_path(const struct dv_launch *l, const char *name)
 {
 	char file[4096];
-	const char *dir = l->path;
+	const char *dir = l->path ? l->path : DEFAULT_PATH;
 	int seen = ENOENT;
 
 	while (dir) {

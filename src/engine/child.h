@@ -19,7 +19,7 @@
 struct dv_launch {
 	const dv_Process *process;
 	char **argv, **envp; /* NULL-terminated copies of the plan's */
-	const char *path;    /* PATH of the child; directories to look in */
+	const char *path;    /* directories to look in; NULL: the usual */
 	const int *fds;      /* the descriptors that the plan names by index */
 	size_t n_fds;
 	int err_fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * A page that the keeper shares with the children it starts, until they exec.
+ * Memory that the keeper shares with the children it starts, until they exec.
  * It carries what a pipe cannot say cheaply: that the set-up is done, the pid
  * of a grandchild, and time stamps. Everything in it is advice for a keeper
  * that also watches pidfds: a child that dies half-way leaves nothing wrong.
@@ -21,6 +21,7 @@ struct dv_ctl {
 	_Atomic uint32_t executing; /* only execve() was left to do */
 	_Atomic uint32_t n_marks;
 	bool timing;
+	bool mapped; /* private: a page of its own */
 	/* Names are string literals: the same address in every fork. */
 	struct dv_mark {
 		const char *name;
@@ -28,8 +29,11 @@ struct dv_ctl {
 	} marks[DV_CTL_MARKS_MAX];
 };
 
-/* Returns NULL when there is no memory. */
-struct dv_ctl *dv_ctl_new(bool timing);
+/*
+ * @forked: with children that are forks, which takes a page; else only with
+ * those that borrow our memory. Returns NULL when there is none.
+ */
+struct dv_ctl *dv_ctl_new(bool timing, bool forked);
 void dv_ctl_free(struct dv_ctl *ctl);
 
 /* The step @name ended now. Async-signal-safe; NULL is allowed. */

@@ -135,7 +135,7 @@ int dv_ns_start(struct dv_ns *sb, const dv_Isolation *iso, unsigned int how,
 	sb->unbuilt = iso->has_root ? iso : NULL;
 	args.flags |= (uint64_t)(sb->ns_flags & ~CLONE_NEWNET);
 	args.pidfd = (uintptr_t)&sb->init_pidfd;
-	sb->ctl = dv_ctl_new(how & DV_NS_TIMING);
+	sb->ctl = dv_ctl_new(how & DV_NS_TIMING, true);
 	if (r == 0 && !sb->ctl)
 		r = -ENOMEM;
 	if (r < 0) {
@@ -169,7 +169,7 @@ int dv_ns_start(struct dv_ns *sb, const dv_Isolation *iso, unsigned int how,
 
 int dv_ns_resume(struct dv_ns *sb)
 {
-	sb->ctl = dv_ctl_new(false);
+	sb->ctl = dv_ctl_new(false, true);
 	if (!sb->ctl)
 		return -ENOMEM;
 	atomic_store(&sb->ctl->ready, 1);

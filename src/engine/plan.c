@@ -175,11 +175,16 @@ void dv_plan_unset_env(struct dv_plan *plan, const char *key)
 	p->env_count = n;
 }
 
+const char *dv_process_getenv(const dv_Process *p, const char *key)
+{
+	int i = find_env(p, key);
+
+	return i < 0 ? NULL : p->env[i] + strlen(key) + 1;
+}
+
 const char *dv_plan_getenv(const struct dv_plan *plan, const char *key)
 {
-	int i = find_env(&plan->msg.process, key);
-
-	return i < 0 ? NULL : plan->msg.process.env[i] + strlen(key) + 1;
+	return dv_process_getenv(&plan->msg.process, key);
 }
 
 void dv_plan_fd(struct dv_plan *plan, uint32_t source, uint32_t target)

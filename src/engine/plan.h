@@ -49,6 +49,7 @@ void dv_plan_env(struct dv_plan *plan, const char *entry);
 void dv_plan_unset_env(struct dv_plan *plan, const char *key);
 /* The value in the plan's env; NULL = none. Borrowed. */
 const char *dv_plan_getenv(const struct dv_plan *plan, const char *key);
+const char *dv_process_getenv(const dv_Process *p, const char *key);
 void dv_plan_fd(struct dv_plan *plan, uint32_t source, uint32_t target);
 void dv_plan_rlimit(struct dv_plan *plan, uint32_t resource, uint64_t soft,
 		    uint64_t hard);

@@ -35,11 +35,9 @@
 #include "engine/cpu.h"
 #include "engine/mounts.h"
 #include "engine/ns.h"
+#include "engine/plan.h"
 #include "engine/seccomp.h"
 #include "engine/sys.h"
-
-#define DEFAULT_PATH \
-	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* What the children need of the call; on the keeper's stack. */
 struct placing {
@@ -73,14 +71,6 @@ static char **vector(char *const *list, pb_size_t n)
 		memcpy(v, list, n * sizeof(*v));
 	v[n] = NULL;
 	return v;
-}
-
-static const char *path_of(const dv_Process *p)
-{
-	for (pb_size_t i = 0; i < p->env_count; i++)
-		if (strncmp(p->env[i], "PATH=", 5) == 0)
-			return p->env[i] + 5;
-	return DEFAULT_PATH;
 }
 
 static _Noreturn void fail(struct placing *pl, enum dv_step step, int e,
@@ -241,16 +231,27 @@ static int place(void *arg)
 	return 0;
 }
 
+/* A page is 15 us, which one that borrows our memory can do without. */
+static int take_ctl(struct placing *pl, struct dv_proc *proc, bool forked)
+{
+	dv_ctl_free(proc->ctl); /* of another attempt */
+	proc->own_ctl = true;
+	proc->ctl = pl->launch.ctl = dv_ctl_new(false, forked);
+	return proc->ctl ? 0 : -ENOMEM;
+}
+
 static int prepare(struct placing *pl, struct dv_proc *proc,
 		   const dv_Process *p)
 {
 	struct dv_launch *l = &pl->launch;
 
-	if (!proc->ctl)
+	/* The first process shares init's page: one time line. */
+	if (pl->sb && pl->sb->ready >= 0)
+		l->ctl = proc->ctl = pl->sb->ctl;
+	else if (pl->sb && take_ctl(pl, proc, true) < 0)
 		return -ENOMEM;
-	l->ctl = proc->ctl;
 	l->process = p;
-	l->path = path_of(p);
+	l->path = dv_process_getenv(p, "PATH");
 	l->native_only = p->seccomp && dv_seccomp_is_default(p->seccomp->bytes,
 							     p->seccomp->size);
 	l->argv = vector(p->argv, p->argv_count);
@@ -303,13 +304,17 @@ static int fork_plain(struct placing *pl, struct dv_proc *proc)
 	into_group(&args, pl->cg);
 	if (may_borrow(pl->launch.process))
 		stack = malloc(DV_CLONE_VM_STACK);
+	pid = take_ctl(pl, proc, !stack);
+	if (pid < 0)
+		return pid;
 	args.flags |= stack ? CLONE_VFORK : 0;
 	if (stack)
 		pid = dv_clone_vm(&args, run_child_fn, pl, stack);
 	else
 		pid = dv_sys_clone3(&args);
 	if (pid == -ENOSYS || pid == -EPERM)
-		pid = clone_old(pl, proc);
+		pid = take_ctl(pl, proc, true) < 0 ? -ENOMEM
+						   : clone_old(pl, proc);
 	if (pid == 0)
 		run_child(pl);
 	proc->pid = pid > 0 ? pid : 0;
@@ -455,9 +460,6 @@ int dv_proc_begin(struct dv_proc *proc, struct dv_ns *sb, const dv_Process *p,
 	int r;
 
 	*proc = (struct dv_proc)DV_PROC_INIT;
-	/* The first process shares init's page: one time line. */
-	proc->own_ctl = !(sb && sb->ready >= 0);
-	proc->ctl = proc->own_ctl ? dv_ctl_new(false) : sb->ctl;
 	r = prepare(&pl, proc, p);
 	if (r == 0)
 		r = fork_first(&pl, proc);

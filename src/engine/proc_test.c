@@ -9,6 +9,7 @@
 
 #include "base/def.h"
 #include "engine/plan.h"
+#include "engine/seccomp_try.h"
 
 /* A process that waits to be looked at. */
 static void plan_sleep(struct dv_plan *plan)
@@ -209,6 +210,42 @@ TEST(start_without_a_place_for_the_reason_fails_alike)
 	CHECK_EQ(try_start(&proc, NULL, &plan.msg.process, NULL, 0, NULL),
 		 -ENOENT);
 	dv_plan_free(&plan);
+}
+
+/* Its status, or 100 and the step that failed. */
+static int start_program(const void *path)
+{
+	struct dv_err err = DV_ERR_INIT;
+	struct dv_proc proc;
+	struct dv_plan plan = DV_PLAN_INIT;
+
+	dv_plan_arg(&plan, path);
+	if (try_start(&proc, NULL, &plan.msg.process, NULL, 0, &err) < 0)
+		return 100 + (int)err.step;
+	return try_reap(&proc);
+}
+
+/* Then it is a fork after all, which does not share what a vfork() does. */
+TEST(start_where_clone3_is_filtered_tells_the_same)
+{
+	static const uint32_t refusals[] = { ENOSYS, EPERM };
+
+	for (size_t i = 0; i < DV_ARRAY_LEN(refusals); i++) {
+		const struct sock_filter insns[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+				 offsetof(struct seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K,
+				 SECCOMP_RET_ERRNO | refusals[i]),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		};
+		const size_t n = DV_ARRAY_LEN(insns);
+
+		CHECK_EQ(try_child(insns, n, start_program, "/bin/true"), 0);
+		CHECK_EQ(try_child(insns, n, start_program, "/bin/false"), 1);
+		CHECK_EQ(try_child(insns, n, start_program, "/no/such"),
+			 100 + DV_STEP_LOOKUP);
+	}
 }
 
 /*
