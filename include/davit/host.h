@@ -159,8 +159,10 @@ struct dv_host_exit {
 	struct dv_mesh_id node; /* zero: it never joined */
 	bool up;                /* it was */
 	bool core;              /* it dumped core */
-	int32_t status;         /* of exit(); -1: a signal */
-	int32_t signo;          /* 0: none */
+	/* Of exit(). -1: a signal; or, without one, not known, as something
+	 * else in this program reaped it. */
+	int32_t status;
+	int32_t signo; /* 0: none */
 	enum dv_host_ended_by by;
 	uint64_t started_ns, ended_ns; /* CLOCK_MONOTONIC */
 	struct rusage usage;
@@ -357,7 +359,8 @@ DV_API int dv_hosts_crash(struct dv_hosts *hosts, pid_t pid, int signo,
 /* What dv_hosts_shutdown() had to do. */
 struct dv_hosts_left {
 	uint32_t n_asked, n_term, n_killed; /* ended by these */
-	uint32_t n_left;                    /* that do not end */
+	uint32_t n_left;                    /* that do not end, or have left
+					     * something that does not */
 	int32_t pids[8];                    /* the first of those */
 };
 /*

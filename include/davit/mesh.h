@@ -82,7 +82,10 @@ DV_API size_t dv_msg_len(const struct dv_msg *msg);
 DV_API void dv_msg_trim(struct dv_msg *msg, size_t len);
 
 /* Attach; @fd and @port are consumed, by a failure too. Return the index, or
- * -E2BIG, -ENOMEM; a port that has ended may be attached and arrives so. */
+ * -E2BIG, -ENOMEM, -EBADF (@fd is negative), -EINVAL (@port is attached
+ * already, and stays so); a port that has ended may be attached and arrives so.
+ * When the kernel does not pass one of the descriptors (it was closed
+ * meanwhile, or is an io_uring), those of the message arrive as DV_ATT_LOST. */
 DV_API int dv_msg_add_fd(struct dv_msg *msg, int fd);
 DV_API int dv_msg_add_port(struct dv_msg *msg, struct dv_port *port);
 
@@ -115,8 +118,9 @@ enum dv_mesh_scope {
 struct dv_port_end {
 	bool closed; /* by its peer, and everything it had sent was delivered */
 	enum dv_mesh_scope scope;
-	struct dv_mesh_id
-		culprit;   /* the node that closed, died or broke rules */
+	/* The node that closed, died or broke rules; zero: it died before it
+	 * said which one it is. */
+	struct dv_mesh_id culprit;
 	int32_t pid;       /* its process; 0 = not known */
 	struct dv_err err; /* DV_OK: closed without a reason */
 };

@@ -18,6 +18,9 @@
  *             waiting, so timers and deferred work must make the epoll
  *             descriptor readable. Without that, the time-out of epoll_wait()
  *             is enough and costs no system call.
+ *
+ * A loop in which only one thing can happen may leave the waiting to the read
+ * of that source (loop_alone.h).
  */
 #include <davit/loop.h>
 
@@ -35,6 +38,11 @@
 #include "base/fd.h"
 #include "base/loop_alone.h"
 #include "base/timer_heap.h"
+
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define HAVE_SINGLE_THREADED
+#endif
 
 #define BATCH_MAX 64
 #define NS_PER_S  UINT64_C(1000000000)
@@ -59,6 +67,7 @@ struct dv_loop {
 	bool timer_fired;  /* timer_fd is readable */
 
 	struct dv_defer *defers, **defer_tail;
+	struct dv_src *sleeper; /* see loop_alone.h; NULL: none */
 
 	pthread_mutex_t post_lock; /* guards the next three */
 	int post_fd;               /* -1 until dv_loop_post() */
@@ -128,6 +137,34 @@ bool dv_loop_alone(const struct dv_loop *loop, const struct dv_src *src,
 	return !loop->busy && src->loop == loop && loop->n_srcs == 1 &&
 	       loop->timers.len <= n_timers && !loop->defers &&
 	       loop->post_fd < 0;
+}
+
+void dv_src_sleeper(struct dv_src *src, bool on)
+{
+	dv_assert(src->loop);
+	if (on)
+		src->loop->sleeper = src;
+	else if (src->loop->sleeper == src)
+		src->loop->sleeper = NULL;
+}
+
+bool dv_only_thread(void)
+{
+#ifdef HAVE_SINGLE_THREADED
+	return __libc_single_threaded;
+#else
+	return false;
+#endif
+}
+
+static bool may_sleep(const struct dv_loop *loop, uint64_t end_ns)
+{
+	const struct dv_src *src = loop->sleeper;
+
+	/* Another thread could post its first work while this one sleeps. */
+	return src && end_ns == FOREVER && src->events == EPOLLIN &&
+	       dv_only_thread() && loop->timer_fd < 0 &&
+	       dv_loop_alone(loop, src, 0);
 }
 
 /* ---- being embedded ---- */
@@ -216,6 +253,7 @@ void dv_src_del(struct dv_src *src)
 	if (!loop)
 		return;
 	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, src->fd, NULL);
+	dv_src_sleeper(src, false);
 	if (src->slot != NO_SLOT)
 		loop->batch[src->slot].data.ptr = NULL;
 	loop->n_srcs--;
@@ -359,17 +397,31 @@ static int wait_ms(const struct dv_loop *loop, uint64_t end_ns)
 	return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
-/* Fill the batch and tell its sources where they are in it. */
-static int collect(struct dv_loop *loop, uint64_t end_ns)
+static int wait_for_events(struct dv_loop *loop, uint64_t end_ns)
 {
 	int n;
 
+	if (may_sleep(loop, end_ns)) {
+		loop->batch[0] = (struct epoll_event){
+			.events = EPOLLIN | DV_SRC_SLEEP,
+			.data.ptr = loop->sleeper,
+		};
+		return 1;
+	}
 	do
 		n = epoll_wait(loop->epfd, loop->batch, BATCH_MAX,
 			       wait_ms(loop, end_ns));
 	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* Fill the batch and tell its sources where they are in it. */
+static int collect(struct dv_loop *loop, uint64_t end_ns)
+{
+	int n = wait_for_events(loop, end_ns);
+
 	if (n < 0)
-		return -errno;
+		return n;
 	loop->n_batch = n;
 	for (int i = 0; i < n; i++) {
 		struct epoll_event *ev = &loop->batch[i];
@@ -399,7 +451,7 @@ static int run_sources(struct dv_loop *loop)
 			continue;
 		src->slot = NO_SLOT;
 		/* An earlier callback may have narrowed what it wants. */
-		events &= src->events | EPOLLHUP | EPOLLERR;
+		events &= src->events | EPOLLHUP | EPOLLERR | DV_SRC_SLEEP;
 		if (!events)
 			continue;
 		src->fn(src, events);

@@ -15,6 +15,7 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/loop_alone.h"
 #include "base/test.h"
 
 #define MS UINT64_C(1000000)
@@ -226,6 +227,99 @@ TEST(more_sources_than_a_batch_are_all_served)
 		CHECK(r[i].n_calls > 0);
 		reader_drop(&r[i]);
 	}
+	dv_loop_free(loop);
+}
+
+/* What @r is told when there is something to read. */
+static uint32_t told(struct dv_loop *loop, struct reader *r)
+{
+	char c;
+
+	feed(r);
+	CHECK(dv_loop_dispatch(loop, -1) >= 1);
+	CHECK_EQ(dv_read_full(r->rd, &c, 1), 1);
+	return r->events;
+}
+
+static void do_nothing(struct dv_timer *timer)
+{
+	(void)timer;
+}
+
+static void defer_nothing(struct dv_defer *defer)
+{
+	(void)defer;
+}
+
+TEST(source_that_may_sleep_does_when_nothing_else_can_happen)
+{
+	const uint32_t sleeps = EPOLLIN | DV_SRC_SLEEP;
+	struct dv_timer timer = DV_TIMER_INIT;
+	struct dv_defer defer = DV_DEFER_INIT;
+	struct dv_loop *loop = make_loop();
+	struct reader r, other;
+
+	if (!dv_only_thread())
+		SKIP("this process had other threads");
+	reader_init(&r, loop);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	dv_src_sleeper(&r.src, true);
+	CHECK_EQ(told(loop, &r), sleeps);
+	CHECK_EQ(dv_loop_dispatch(loop, -1), 1); /* nothing has come */
+	CHECK_EQ(dv_loop_dispatch(loop, 0), 0);
+	CHECK_EQ(dv_loop_dispatch(loop, 1), 0);
+
+	dv_timer_set(loop, &timer, dv_now_ns() + 1000 * 1000 * MS, do_nothing);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	dv_timer_stop(&timer);
+	dv_defer_add(loop, &defer, defer_nothing);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	CHECK_EQ(told(loop, &r), sleeps);
+	CHECK_EQ(dv_src_mod(&r.src, EPOLLIN | EPOLLOUT), 0);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	CHECK_EQ(dv_src_mod(&r.src, EPOLLIN), 0);
+	reader_init(&other, loop);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	/* One at a time, and not the other one. */
+	dv_src_sleeper(&other.src, true);
+	reader_drop(&other);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	dv_src_sleeper(&r.src, true);
+	CHECK_EQ(told(loop, &r), sleeps);
+	dv_src_sleeper(&r.src, false);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	dv_src_sleeper(&r.src, true);
+	CHECK(dv_loop_fd(loop) >= 0); /* Somebody polls it. */
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	reader_drop(&r);
+	dv_loop_free(loop);
+}
+
+static void *wait_for_end(void *arg)
+{
+	char c;
+
+	dv_read_full(*(int *)arg, &c, 1);
+	return NULL;
+}
+
+/* It could post. */
+TEST(source_that_may_sleep_does_not_beside_another_thread)
+{
+	struct dv_loop *loop = make_loop();
+	pthread_t thread;
+	struct reader r;
+	int fds[2];
+
+	CHECK_EQ(dv_pipe(fds), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, wait_for_end, &fds[0]), 0);
+	reader_init(&r, loop);
+	dv_src_sleeper(&r.src, true);
+	CHECK_EQ(told(loop, &r), EPOLLIN);
+	dv_close(fds[1]);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	dv_close(fds[0]);
+	reader_drop(&r);
 	dv_loop_free(loop);
 }
 

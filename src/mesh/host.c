@@ -192,7 +192,8 @@ static bool let_go(struct dv_host *host)
 	return dead;
 }
 
-/* Each once: whoever waits again inside waits for the next end. */
+/* Each once: whoever waits again inside is told from the loop, and of this end
+ * again if there is no other process by then. */
 static void tell_waiters(struct dv_host *host)
 {
 	struct dv_host_waiter *list = dv_take_ptr(&host->waiters);

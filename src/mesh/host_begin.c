@@ -138,10 +138,7 @@ static int begin(struct dv_host_run *run, struct dv_host_setup *setup,
 		r = dv_proc_begin(&run->proc,
 				  plan->has_isolation ? &run->sandbox : NULL,
 				  &plan->process, setup->fds, setup->n_fds,
-				  setup->grouped   ? &run->group
-				  : setup->grouped ? &run->group
-						   : NULL,
-				  err);
+				  setup->grouped ? &run->group : NULL, err);
 	return r;
 }
 

@@ -404,7 +404,7 @@ int dv_mesh_host_main(int argc, char **argv, const struct dv_host_main *host,
 	r = join(&self, fd, id, err);
 	if (r < 0) {
 		release(&self);
-		return dv_err_wrap(err, r, "join the mesh");
+		return r;
 	}
 	self_here = &self;
 	while (r >= 0 && !self.done)

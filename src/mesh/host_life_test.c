@@ -9,10 +9,13 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "engine/cgroup_parse.h"
 #include "inspect/inspect.h"
 #include "mesh/host_inspect.h"
+#include "mesh/host_priv.h"
 
 /* ---- roles ------------------------------------------------------------------
  */
@@ -256,6 +259,80 @@ TEST(host_in_a_group_takes_its_children_along)
 	dv_close(fd);
 	dv_port_close(p.port, NULL);
 	try_mesh_end(&t);
+}
+
+/* Groups in the group @fd, one in the other, more than anybody removes. */
+static void nest(int fd, bool make)
+{
+	enum { DEEP = 100 };
+	char path[DEEP * 2];
+
+	for (int i = 0; i < DEEP; i++) {
+		int n = make ? i + 1 : DEEP - i;
+
+		for (int k = 0; k < n; k++)
+			memcpy(path + 2 * k, "g/", 2);
+		path[2 * n - 1] = '\0';
+		if (make)
+			CHECK_EQ(mkdirat(fd, path, 0755), 0);
+		else
+			CHECK_EQ(unlinkat(fd, path, AT_REMOVEDIR), 0);
+	}
+}
+
+struct left {
+	bool called;
+	struct dv_hosts_left left;
+};
+
+static void on_shut_down(struct dv_hosts *hosts, void *arg,
+			 const struct dv_hosts_left *left)
+{
+	struct left *l = arg;
+
+	(void)hosts;
+	l->called = true;
+	l->left = *left;
+}
+
+/* Nobody waits for it for ever: neither who waits for the host, nor a shutdown,
+ * which says that something is left. */
+TEST(host_whose_group_cannot_be_removed_has_ended)
+{
+	static const struct dv_host_patience quick = { 100, 100, 100 };
+	struct left left = { .called = false };
+	struct try_mesh t;
+	struct try_host h;
+	struct dv_host_opts opts = try_opts(&h, obeys);
+	const struct dv_cgroup *cg;
+	dv_autofree char *dir = NULL;
+	dv_autofd int fd = -1;
+	pid_t pid;
+
+	if (geteuid() != 0 && !have_group())
+		SKIP("no control group of our own");
+	try_mesh_start(&t);
+	opts.apply = group;
+	try_up(&t, &h, &opts);
+	pid = dv_host_pid(h.host);
+	cg = &h.host->run->group;
+	if (cg->v2_fd < 0) {
+		try_mesh_end(&t);
+		SKIP("no v2 group");
+	}
+	fd = dv_fd_dup(cg->v2_fd, 3);
+	for (int i = 0; i < cg->n_dirs; i++)
+		if (cg->tree[i] == DV_CG_V2)
+			dir = strdup(cg->dirs[i]);
+	nest(fd, true);
+	CHECK_EQ(dv_hosts_shutdown(t.hosts, &quick, on_shut_down, &left), 0);
+	TRY_UNTIL(&t, left.called);
+	CHECK_EQ(h.n_ended, 1);
+	CHECK_EQ(left.left.n_left, 1);
+	CHECK_EQ(left.left.pids[0], pid);
+	try_mesh_end(&t);
+	nest(fd, false);
+	CHECK_EQ(rmdir(dir), 0);
 }
 
 /* Without a group it lives on; that its host has ended is told all the same. */

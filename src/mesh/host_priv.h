@@ -85,7 +85,7 @@ enum dv_run_state {
 	DV_RUN_N
 };
 
-/* How hard the end is wanted; only grows. */
+/* How hard the end is wanted; only grows, while the process is there. */
 enum dv_run_push {
 	DV_PUSH_NONE = 0,
 	DV_PUSH_ASK,
@@ -135,7 +135,7 @@ struct dv_host_run {
 	uint32_t last_ask;
 };
 
-/* One that was asked for its tree; private to host_inspect.c. */
+/* One that was asked for its tree; private to host_ask.c. */
 struct dv_host_ask;
 
 /* A new run of @host, begun: 0, or -errno with @err. */
@@ -161,6 +161,11 @@ void dv_host_run_free(struct dv_host_run *run);
 
 /* Is it complete? Then everyone is told, from the loop. */
 void dv_host_run_settle(struct dv_host_run *run);
+/* Its process is gone: is something of it still there? */
+static inline bool dv_host_run_lingers(const struct dv_host_run *run)
+{
+	return run->sandbox.init_pid || run->group_watched;
+}
 
 /* Its control group: made when it was asked for; killed, and removed as soon as
  * it is empty, when dv_host_run_settle() is called; and released, whatever it

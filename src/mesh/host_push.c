@@ -46,11 +46,13 @@ static void push_on(struct dv_host_run *run)
 		if (ms)
 			break;
 	}
-	if (run->push == DV_PUSH_LEFT)
+	if (run->push == DV_PUSH_LEFT) {
+		dv_host_run_settle(run);
 		dv_hosts_check(run->hosts);
-	else
+	} else {
 		dv_timer_set(run->hosts->loop, &run->push_timer,
 			     dv_host_at_ms(ms), on_push_over);
+	}
 }
 
 static void on_push_over(struct dv_timer *timer)
@@ -77,7 +79,8 @@ void dv_host_run_push(struct dv_host_run *run, enum dv_run_push push,
 	run->patience.kill_ms = sooner(now, run->patience.kill_ms, p->kill_ms);
 	if (push > now)
 		run->push = push;
-	else if (dv_host_at_ms(patience_for(run)) >= run->push_timer.at_ns)
+	else if (run->push_timer.loop &&
+		 dv_host_at_ms(patience_for(run)) >= run->push_timer.at_ns)
 		return; /* it is on its way, and as soon */
 	push_on(run);
 }

@@ -13,7 +13,8 @@
  * UP	   It joined, and gave up what its profile says.
  * CLOSING The process is reaped. What it said before is still read, to the end
  *	   of its port or for CLOSING_MS, so that "it said that it is up, then
- *	   crashed" is told in this order; and the rest of its namespaces goes.
+ *	   crashed" is told in this order; and the rest of its namespaces and
+ *	   of its group goes, or is left over at the end of KILL_MS.
  * GONE	   The record is complete: everyone is told, from the loop.
  *
  * However the end is wanted is another thing: `push` goes from asking to
@@ -117,11 +118,12 @@ static void gone(struct dv_defer *defer)
 	dv_hosts_check(hosts);
 }
 
-/* The last of process, port and namespaces completes it. */
+/* The last of process, port, namespaces and group completes it; but nobody
+ * waits for ever for what does not die. */
 void dv_host_run_settle(struct dv_host_run *run)
 {
 	if (run->state == DV_RUN_CLOSING && !run->ctl &&
-	    !run->sandbox.init_pid && !run->group_watched)
+	    (!dv_host_run_lingers(run) || run->push == DV_PUSH_LEFT))
 		dv_defer_add(run->hosts->loop, &run->defer, gone);
 }
 
@@ -161,6 +163,8 @@ static void closing(struct dv_host_run *run)
 	set_state(run, DV_RUN_CLOSING);
 	dv_src_del(&run->src);
 	dv_timer_stop(&run->push_timer);
+	if (run->push == DV_PUSH_LEFT) /* it did die: so may the rest */
+		run->push = DV_PUSH_KILL;
 	if (run->sandbox.init_pid) {
 		dv_host_run_kill(run);
 		if (dv_src_add(loop, &run->init_src, run->sandbox.init_pidfd,
@@ -168,6 +172,8 @@ static void closing(struct dv_host_run *run)
 			dv_ns_free(&run->sandbox);
 	}
 	dv_host_group_end(run);
+	if (run->group_watched) /* so that this has a deadline, too */
+		dv_host_run_kill(run);
 	if (dv_timer_set(loop, &run->timer, dv_host_at_ms(CLOSING_MS),
 			 on_closing_over) < 0)
 		close_ctl(run);

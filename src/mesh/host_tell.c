@@ -136,10 +136,10 @@ struct teller {
 	struct dv_port *port;
 };
 
-static void done(struct teller *t)
+static void done(struct teller *t, const struct dv_err *why)
 {
 	dv_host_unwait(&t->waiter);
-	dv_port_close(t->port, NULL);
+	dv_port_close(t->port, why);
 	free(t);
 }
 
@@ -148,10 +148,14 @@ static void on_end(struct dv_host_waiter *waiter,
 {
 	struct teller *t = dv_container_of(waiter, struct teller, waiter);
 	struct dv_msg *msg = dv_host_exit_new(end);
+	struct dv_err why = DV_ERR_INIT;
+	int r;
 
 	if (msg)
-		dv_port_send(t->port, msg, NULL);
-	done(t);
+		r = dv_port_send(t->port, msg, &why);
+	else
+		r = dv_err_sys(&why, ENOMEM, "tell the end of a host");
+	done(t, r < 0 ? &why : NULL);
 }
 
 static void on_message(struct dv_port *port, struct dv_msg *msg)
@@ -163,7 +167,7 @@ static void on_message(struct dv_port *port, struct dv_msg *msg)
 static void on_port_ended(struct dv_port *port, const struct dv_port_end *end)
 {
 	(void)end;
-	done(dv_port_user(port));
+	done(dv_port_user(port), NULL);
 }
 
 int dv_host_tell(struct dv_host *host, struct dv_port *port)

@@ -161,12 +161,24 @@ void dv_hosts_log(struct dv_host_run *run, const struct dv_host_msg *m)
 /* ---- shutdown
  * ----------------------------------------------------------------- */
 
+static void count_left(struct dv_hosts_left *left,
+		       const struct dv_host_run *run)
+{
+	if (left->n_left < DV_ARRAY_LEN(left->pids))
+		left->pids[left->n_left] = run->end.pid;
+	left->n_left++;
+}
+
 void dv_hosts_count(struct dv_hosts *hosts, const struct dv_host_run *gone)
 {
 	struct dv_hosts_left *left = &hosts->left;
 
 	if (!hosts->done)
 		return;
+	if (dv_host_run_lingers(gone)) {
+		count_left(left, gone);
+		return;
+	}
 	left->n_asked += gone->end.by == DV_HOST_BY_STOP;
 	left->n_term += gone->end.by == DV_HOST_BY_TERM;
 	left->n_killed += gone->end.by == DV_HOST_BY_KILL ||
@@ -181,13 +193,7 @@ static void on_done(struct dv_defer *defer)
 	struct dv_list *l, *n;
 
 	dv_list_each(l, n, &hosts->runs)
-	{
-		struct dv_host_run *run = dv_list_of(l, struct dv_host_run, at);
-
-		if (left->n_left < DV_ARRAY_LEN(left->pids))
-			left->pids[left->n_left] = run->end.pid;
-		left->n_left++;
-	}
+		count_left(left, dv_list_of(l, struct dv_host_run, at));
 	hosts->done(hosts, hosts->done_arg, left);
 }
 

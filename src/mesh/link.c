@@ -19,6 +19,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/loop_alone.h"
 #include "mesh/link.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -148,12 +149,18 @@ static void on_deadline(struct dv_timer *timer)
 /* ---- what happens on it ---- */
 
 /* A long message is gone on with at once, for a while. */
-static void read_some(struct dv_link *link)
+static void read_some(struct dv_link *link, bool sleep)
 {
-	for (int n = DV_LINK_READS; n > 0; n--)
-		if (dv_in_read(link, UINT32_MAX) == DV_MORE ||
-		    !dv_link_alive(link) || link->in.fill_left == 0)
+	for (int n = DV_LINK_READS; n > 0; n--) {
+		int r = dv_in_read(link, UINT32_MAX, sleep);
+
+		if (r == DV_MORE && sleep) /* It would not wait. */
+			link->sleepless = true;
+		if (r == DV_MORE || !dv_link_alive(link) ||
+		    link->in.fill_left == 0)
 			break;
+		sleep = false;
+	}
 }
 
 static void on_io(struct dv_src *src, uint32_t events)
@@ -161,7 +168,9 @@ static void on_io(struct dv_src *src, uint32_t events)
 	struct dv_link *link = dv_container_of(src, struct dv_link, src);
 
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		read_some(link);
+		read_some(link, events & DV_SRC_SLEEP);
+	if (dv_link_alive(link))
+		dv_src_sleeper(src, !link->sleepless);
 	if (dv_link_alive(link) && events & (EPOLLOUT | EPOLLERR)) {
 		dv_out_unblock(link);
 		dv_out_flush(link);

@@ -173,6 +173,7 @@ struct dv_link {
 	struct dv_err rule; /* scratch: all zero until one is broken */
 	bool told_bye;      /* GOODBYE was sent */
 	bool early;         /* messages need not wait for the peer's hello */
+	bool sleepless;     /* its socket does not wait (O_NONBLOCK) */
 
 	/* The handshake. */
 	bool wants_port;      /* the peer's hello has to bring one */
@@ -273,8 +274,9 @@ void dv_in_free(struct dv_link *link);
 /* What did not have to be done at once is done from the loop. */
 void dv_in_resume(struct dv_link *link);
 /* Read once, and do what came: at most @frames frames, the others later from
- * the loop. Returns 0, or DV_MORE: nothing is there. */
-int dv_in_read(struct dv_link *link, unsigned int frames);
+ * the loop. @sleep: until something comes. Returns 0, or DV_MORE: nothing is
+ * there. */
+int dv_in_read(struct dv_link *link, unsigned int frames, bool sleep);
 /* The connection ended with @r: 0 or -errno of the read. */
 void dv_in_ended(struct dv_link *link, ssize_t r);
 
@@ -317,9 +319,10 @@ void dv_in_free_longs(struct dv_link *link);
 
 /* ---- descriptors (link_fds.c) -------------------------------------- */
 
-/* recvmsg(); what came with it is put into in->fds. Returns bytes, 0 at the
- * end, or -errno; -EPROTO: more descriptors than can be. */
-ssize_t dv_link_recv(struct dv_link *link, struct iovec *iov, size_t n_iov);
+/* recvmsg(), which may @sleep; what came with it is put into in->fds. Returns
+ * bytes, 0 at the end, or -errno; -EPROTO: more descriptors than can be. */
+ssize_t dv_link_recv(struct dv_link *link, struct iovec *iov, size_t n_iov,
+		     bool sleep);
 /* The descriptors of a frame that announces @n. On -EPROTO the link has ended.
  * *fdsp: to be given to dv_in_fd() and dv_in_fds_done(); NULL: none. */
 int dv_in_claim(struct dv_link *link, const struct dv_mw_head *head, uint16_t n,

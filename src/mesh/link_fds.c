@@ -134,8 +134,10 @@ static int take_control(struct dv_in *in, struct msghdr *msg)
 	return r;
 }
 
-ssize_t dv_link_recv(struct dv_link *link, struct iovec *iov, size_t n_iov)
+ssize_t dv_link_recv(struct dv_link *link, struct iovec *iov, size_t n_iov,
+		     bool sleep)
 {
+	int flags = MSG_CMSG_CLOEXEC | (sleep ? 0 : MSG_DONTWAIT);
 	union control ctl;
 	struct msghdr msg = {
 		.msg_iov = iov,
@@ -147,7 +149,7 @@ ssize_t dv_link_recv(struct dv_link *link, struct iovec *iov, size_t n_iov)
 	int r;
 
 	do
-		n = recvmsg(link->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		n = recvmsg(link->fd, &msg, flags);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

@@ -296,7 +296,7 @@ static uint8_t *prepare(struct dv_link *link)
 	return p;
 }
 
-static int read_into(struct dv_link *link, unsigned int max)
+static int read_into(struct dv_link *link, unsigned int max, bool sleep)
 {
 	struct dv_in *in = &link->in;
 	uint8_t *p = prepare(link);
@@ -312,7 +312,7 @@ static int read_into(struct dv_link *link, unsigned int max)
 		iov[1] = (struct iovec){ p, DV_LINK_BEHIND };
 		n_iov = 2;
 	}
-	n = dv_link_recv(link, iov, n_iov);
+	n = dv_link_recv(link, iov, n_iov, sleep);
 	if (n == -EAGAIN)
 		return DV_MORE;
 	if (n <= 0) {
@@ -332,13 +332,13 @@ static int read_into(struct dv_link *link, unsigned int max)
 	return 0;
 }
 
-int dv_in_read(struct dv_link *link, unsigned int max)
+int dv_in_read(struct dv_link *link, unsigned int max, bool sleep)
 {
 	int r;
 
 	dv_assert(!link->mesh->reading);
 	link->mesh->reading = true;
-	r = read_into(link, max);
+	r = read_into(link, max, sleep);
 	link->mesh->reading = false;
 	return r;
 }
@@ -368,7 +368,7 @@ static void on_resume(struct dv_defer *defer)
 	}
 	if (!dv_link_alive(link) || !link->out.dead)
 		return;
-	if (dv_in_read(link, UINT_MAX) == DV_MORE)
+	if (dv_in_read(link, UINT_MAX, false) == DV_MORE)
 		dv_in_ended(link, -EPIPE);
 	else if (dv_link_alive(link))
 		dv_in_resume(link);

@@ -229,7 +229,8 @@ static void on_fd_retry(struct dv_timer *timer)
 	dv_out_flush(link);
 }
 
-/* Too many descriptors are on their way: -EAGAIN, later; 1, they are lost. */
+/* The kernel did not take the descriptors: -EAGAIN, later; 1, they are lost,
+ * all that belong to this frame. */
 static int fds_refused(struct dv_link *link, int r)
 {
 	struct dv_out *out = &link->out;
@@ -264,6 +265,13 @@ static void write_failed(struct dv_link *link, int r)
 	dv_in_resume(link);
 }
 
+/* Is it because of the descriptors? Too many are on their way; one may not be
+ * passed (a security module, or EINVAL: io_uring), or is none. */
+static bool is_fd_error(ssize_t r)
+{
+	return r == -ETOOMANYREFS || r == -EPERM || r == -EINVAL || r == -EBADF;
+}
+
 /* One sendmsg(). Returns > 0: go on, 0: there is nothing, or -errno. */
 static ssize_t write_once(struct dv_link *link)
 {
@@ -281,7 +289,7 @@ static ssize_t write_once(struct dv_link *link)
 	}
 	if (out->piece && out->piece_at == 0)
 		out->piece = NULL;
-	if (p.fds && (n == -ETOOMANYREFS || n == -EPERM))
+	if (p.fds && is_fd_error(n))
 		return fds_refused(link, (int)n);
 	return n;
 }

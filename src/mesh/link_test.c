@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#include "base/loop_alone.h"
 #include "mesh/link_try.h"
 
 static void has_text(const char *text, const char *want)
@@ -20,6 +21,55 @@ static void end_text(const struct lt_port *p, const char *want)
 {
 	CHECK_EQ(p->n_ended, 1);
 	has_text(p->end.err.msg, want);
+}
+
+/* ---- waiting ---- */
+
+static void no_waiting(int fd, int how)
+{
+	const struct timeval ms = { 0, 1000 };
+
+	if (how == 0)
+		CHECK_EQ(dv_fd_nonblock(fd, true), 0);
+	else
+		CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &ms,
+				    sizeof(ms)),
+			 0);
+}
+
+/* It sleeps in its read when there is nothing else in its loop. It finds out
+ * once that its socket does not wait, and that costs one round of the loop. */
+TEST(link_whose_socket_does_not_wait_leaves_that_to_the_loop)
+{
+	for (int how = 0; how < 2; how++) {
+		struct lt_port p = { .port = NULL };
+		struct dv_link *link;
+		struct lt_raw raw;
+		struct lt t;
+
+		if (!dv_only_thread())
+			SKIP("this process had other threads");
+		lt_new(&t, NULL);
+		lt_raw_invite(&raw, &t, &p);
+		lt_raw_join(&raw);
+		link = dv_list_of(dv_list_first(&t.mesh->links), struct dv_link,
+				  in_mesh);
+		LT_UNTIL(t.loop, link->state == DV_LINK_UP);
+		while (dv_loop_dispatch(t.loop, 0) > 0)
+			;
+		no_waiting(link->fd, how);
+		CHECK(!link->sleepless);
+		CHECK_EQ(dv_loop_dispatch(t.loop, -1), 1);
+		CHECK(link->sleepless);
+		CHECK_EQ(dv_loop_dispatch(t.loop, 0), 0);
+		lt_raw_message(&raw, raw.port, DV_MW_MESSAGE, "x", 1);
+		lt_raw_flush(&raw);
+		CHECK_EQ(dv_loop_dispatch(t.loop, -1), 1);
+		CHECK_EQ(p.n, 1);
+		lt_close(&p);
+		lt_raw_close(&raw);
+		lt_free(&t);
+	}
 }
 
 /* ---- the handshake ---- */

@@ -364,7 +364,7 @@ int dv_mesh_join(struct dv_mesh *mesh, int fd, struct dv_port **portp,
 	dv_link_hello(link, NULL);
 	/* Not inside a callback of a message, which lies in the buffer. */
 	if (dv_link_alive(link) && !mesh->reading)
-		dv_in_read(link, 1);
+		dv_in_read(link, 1, false);
 	r = first_port(link, portp);
 	if (r < 0) {
 		dv_link_drop(link);

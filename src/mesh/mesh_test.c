@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 static void send_text(struct dv_port *port, const char *text)
 {
@@ -298,6 +299,70 @@ TEST(more_descriptors_than_the_kernel_passes_are_refused_at_once)
 		CHECK(is_text(child.main.kept[i], want));
 	}
 	mt_end(&child, &t);
+	lt_free(&t);
+}
+
+/* What is no descriptor, and what the kernel passes to nobody (since Linux 6.7;
+ * before that it arrives). */
+TEST(descriptors_that_cannot_be_passed_are_lost_but_no_message)
+{
+	char params[120] = { 0 };
+	int bad[] = { 999, (int)syscall(SYS_io_uring_setup, 1, params) };
+	struct lt t;
+	struct mt_proc child;
+	struct dv_msg *msg;
+	unsigned int n = 0;
+
+	lt_new(&t, NULL);
+	mt_spawn(&t, &child, NULL, count_fds);
+	child.main.keeps = true;
+	for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
+		if (bad[i] < 0) /* io_uring may be switched off */
+			continue;
+		msg = with_fds(1);
+		CHECK_EQ(dv_msg_add_fd(msg, bad[i]), 1);
+		CHECK_EQ(dv_port_send(child.main.port, msg, NULL), 0);
+		CHECK_EQ(dv_port_send(child.main.port, with_fds(1), NULL), 0);
+		LT_UNTIL(t.loop, child.main.n == n + 2);
+		CHECK(is_text(child.main.kept[n], "2 0") ||
+		      (i == 1 && is_text(child.main.kept[n], "0 2")));
+		CHECK(is_text(child.main.kept[n + 1], "0 1"));
+		n += 2;
+	}
+	mt_end(&child, &t);
+	lt_free(&t);
+}
+
+TEST(descriptor_that_is_none_is_refused_when_it_is_attached)
+{
+	struct dv_msg *msg = dv_msg_new(0);
+
+	CHECK_EQ(dv_msg_add_fd(msg, -1), -EBADF);
+	CHECK_EQ(dv_msg_n_atts(msg), 0);
+	dv_msg_free(msg);
+}
+
+TEST(port_that_is_attached_cannot_be_attached_again)
+{
+	struct dv_msg *msgs[2] = { dv_msg_new(0), dv_msg_new(0) };
+	struct dv_port *pair[2];
+	struct lt_port p = { .port = NULL };
+	struct lt t;
+
+	lt_new(&t, NULL);
+	CHECK_EQ(dv_port_pair(t.mesh, pair), 0);
+	lt_start(&p, pair[0]);
+	CHECK_EQ(dv_msg_add_port(msgs[0], pair[1]), 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(dv_msg_add_port(msgs[i], pair[1]), -EINVAL);
+		CHECK_EQ(dv_msg_n_atts(msgs[i]), (size_t)!i);
+	}
+	dv_msg_free(msgs[1]);
+	CHECK_EQ(dv_loop_dispatch(t.loop, 0), 0);
+	CHECK_EQ(p.n_ended, 0);
+	dv_msg_free(msgs[0]);
+	LT_UNTIL(t.loop, p.n_ended);
+	lt_close(&p);
 	lt_free(&t);
 }
 

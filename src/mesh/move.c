@@ -67,6 +67,7 @@ static struct dv_port_end *over_of(const struct dv_mesh_link *link,
 {
 	struct dv_mesh_event ev = {
 		.kind = desc->closed ? DV_EV_CLOSE : DV_EV_FAIL,
+		.node = link->peer,
 		.err = desc->err,
 	};
 
@@ -100,7 +101,11 @@ static void answer(struct dv_mesh_link *link, const struct dv_port_desc *desc,
 		   enum dv_mesh_event_kind kind, const struct dv_err *why)
 {
 	struct dv_mesh_event ev = {
-		.kind = kind, .dst = desc->from, .err = why, .fd = -1
+		.kind = kind,
+		.dst = desc->from,
+		.node = link->node->id,
+		.err = why,
+		.fd = -1,
 	};
 
 	dv_link_put(link, &ev);

@@ -254,8 +254,9 @@ int dv_move_accepted(struct dv_mesh_link *link, struct dv_end *e,
 
 /* ---- introductions ---- */
 
-static void introduce(struct dv_end *e, struct dv_place *to,
-		      struct dv_mesh_id node, int fd, const struct dv_err *err)
+/* The port at @to hears of @node. */
+static void introduce(struct dv_place *to, struct dv_mesh_id node, int fd,
+		      const struct dv_err *err)
 {
 	struct dv_mesh_event ev = {
 		.kind = DV_EV_INTRODUCE,
@@ -265,7 +266,6 @@ static void introduce(struct dv_end *e, struct dv_place *to,
 		.err = err,
 	};
 
-	(void)e;
 	dv_link_put(to->link, &ev);
 }
 
@@ -288,13 +288,13 @@ int dv_move_connect(struct dv_mesh_link *link, struct dv_end *e,
 	r = node->env->pair(node, fds);
 	if (r < 0) {
 		dv_err_sys(&why, -r, "connect two processes");
-		introduce(e, &e->in, ev->node, -1, &why);
+		introduce(&e->in, ev->node, -1, &why);
 		return 0;
 	}
 	node->counts.introduced++;
 	/* The new place first: it must have the link before it hears END. */
-	introduce(e, &e->to, e->in.link->peer, fds[0], NULL);
-	introduce(e, &e->in, e->to.link->peer, fds[1], NULL);
+	introduce(&e->to, e->in.link->peer, fds[0], NULL);
+	introduce(&e->in, e->to.link->peer, fds[1], NULL);
 	return 0;
 }
 

@@ -246,8 +246,11 @@ struct dv_att *dv_msg_att_room(struct dv_msg *msg)
 
 int dv_msg_add_fd(struct dv_msg *msg, int fd)
 {
-	struct dv_att *att = dv_msg_att_room(msg);
+	struct dv_att *att;
 
+	if (fd < 0)
+		return -EBADF;
+	att = dv_msg_att_room(msg);
 	if (!att) {
 		dv_close(fd);
 		return msg->n_atts >= DV_MSG_ATT_MAX ? -E2BIG : -ENOMEM;
@@ -258,8 +261,11 @@ int dv_msg_add_fd(struct dv_msg *msg, int fd)
 
 int dv_msg_add_port(struct dv_msg *msg, struct dv_port *port)
 {
-	struct dv_att *att = dv_msg_att_room(msg);
+	struct dv_att *att;
 
+	if (port->msg) /* It is that message's already. */
+		return -EINVAL;
+	att = dv_msg_att_room(msg);
 	if (!att) {
 		dv_port_close(port, NULL);
 		return msg->n_atts >= DV_MSG_ATT_MAX ? -E2BIG : -ENOMEM;

@@ -64,6 +64,17 @@ static void check_alive(struct world *w)
 	CHECK_EQ(w->a.n_ended + w->b.n_ended, 0);
 }
 
+/* It was not about c and d: they go on. */
+static void check_others(struct world *w)
+{
+	CHECK_EQ(w->c.n_ended + w->d.n_ended, 0);
+	CHECK_EQ(rec_say(w->c.port, "from c"), 0);
+	CHECK_EQ(rec_say(w->d.port, "from d"), 0);
+	try_settle(&w->t);
+	CHECK_STR(w->d.got, "from c");
+	CHECK_STR(w->c.got, "from d");
+}
+
 /* An event of every kind with what it needs to look right. */
 static struct dv_mesh_event event(struct world *w, int kind,
 				  struct dv_mesh_id dst, struct dv_mesh_id id)
@@ -229,12 +240,7 @@ TEST(rule_a_peer_cannot_lead_a_port_to_its_own_node)
 			ev.node = dv_node_id(w.t.nodes[0].node);
 			say(&w, 1, ev);
 			memset(w.t.fault, 0, sizeof(w.t.fault));
-			CHECK_EQ(w.c.n_ended + w.d.n_ended, 0);
-			CHECK_EQ(rec_say(w.d.port, "d"), 0);
-			CHECK_EQ(rec_say(w.c.port, "c"), 0);
-			try_settle(&w.t);
-			CHECK_STR(w.c.got, "d");
-			CHECK_STR(w.d.got, "c");
+			check_others(&w);
 			world_down(&w);
 		}
 	}
@@ -498,12 +504,7 @@ TEST(rule_a_node_cannot_lead_a_port_to_one_of_somebody_else)
 		memset(w.t.fault, 0, sizeof(w.t.fault));
 		CHECK_EQ(w.a.n_ended, !seamed);
 		CHECK_STR(w.d.got, "");
-		CHECK_EQ(w.d.n_ended + w.c.n_ended, 0);
-		CHECK_EQ(rec_say(w.c.port, "from c"), 0);
-		CHECK_EQ(rec_say(w.d.port, "from d"), 0);
-		try_settle(&w.t);
-		CHECK_STR(w.d.got, "from c");
-		CHECK_STR(w.c.got, "from d");
+		check_others(&w);
 		world_down(&w);
 	}
 }
@@ -528,14 +529,33 @@ TEST(rule_a_stranger_hears_nothing_of_the_ports_of_others)
 		dv_node_run(w.t.nodes[0].node, 100);
 		CHECK_EQ(l->head != NULL, !stranger);
 		/* But for its own ports it is as any other. */
-		CHECK_EQ(rec_say(w.c.port, "c"), 0);
-		CHECK_EQ(rec_say(w.d.port, "d"), 0);
-		try_settle(&w.t);
+		check_others(&w);
 		memset(w.t.fault, 0, sizeof(w.t.fault));
-		CHECK_STR(w.c.got, "d");
-		CHECK_STR(w.d.got, "c");
 		world_down(&w);
 	}
+}
+
+/* Node 1 was invited, and dies before it has said who it is. Node 0, which says
+ * so to node 2, is not who died. */
+TEST(rule_who_tells_of_the_death_of_an_unknown_node_is_not_the_culprit)
+{
+	struct dv_mesh_link *link;
+	struct world w;
+
+	world_up(&w);
+	link = &try_link(&w.t, 0, 1)->link;
+	link->peer = (struct dv_mesh_id){ 0, 0 };
+	link->pid = 0;
+	CHECK_EQ(rec_move(w.a.port, w.c.port, "c"), 0);
+	w.c.port = w.b.port = NULL;
+	try_kill(&w.t, 1, UINT32_MAX);
+	try_settle(&w.t);
+	CHECK_EQ(w.a.n_ended, 1);
+	CHECK_EQ(w.d.n_ended, 1);
+	CHECK(!w.d.end.closed);
+	CHECK(dv_id_zero(w.d.end.culprit));
+	CHECK_EQ(w.d.end.pid, 0);
+	world_down(&w);
 }
 
 /* ---- anything ---- */

@@ -170,11 +170,16 @@ struct dv_port_end *dv_over_event(const struct dv_mesh_link *link,
 {
 	struct dv_port_end how = {
 		.closed = ev->kind == DV_EV_CLOSE,
-		.culprit = dv_id_zero(ev->node) ? link->peer : ev->node,
+		.culprit = ev->node,
 		.pid = ev->pid,
 	};
 
-	if (how.pid == 0 && dv_id_eq(how.culprit, link->peer))
+	/* A FAIL without a node is about one that nobody knows (who was invited
+	 * and never said hello), and not about who says so. */
+	if (dv_id_zero(ev->node) && ev->kind != DV_EV_FAIL)
+		how.culprit = link->peer;
+	if (how.pid == 0 && !dv_id_zero(how.culprit) &&
+	    dv_id_eq(how.culprit, link->peer))
 		how.pid = link->pid;
 	if (ev->err)
 		how.err = *ev->err;

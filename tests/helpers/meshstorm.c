@@ -520,7 +520,7 @@ static bool same(struct dv_mesh_id a, struct dv_mesh_id b)
 	return a.hi == b.hi && a.lo == b.lo;
 }
 
-static void check_culprit(struct dv_mesh_id node, uint32_t pid)
+static void check_culprit(struct dv_mesh_id node, uint32_t pid, const char *why)
 {
 	char text[DV_MESH_ID_TEXT];
 
@@ -534,8 +534,8 @@ static void check_culprit(struct dv_mesh_id node, uint32_t pid)
 		    (!c->hello && (!pid || (pid_t)pid == c->pid)))
 			return;
 	}
-	fault("node %s, pid %u, is said to have died",
-	      dv_mesh_id_text(node, text), pid);
+	fault("node %s, pid %u, is said to have died: %s",
+	      dv_mesh_id_text(node, text), pid, why);
 }
 
 static void report_culprit(const struct dv_port_end *end)
@@ -544,10 +544,19 @@ static void report_culprit(const struct dv_port_end *end)
 			  .node = end->culprit,
 			  .pid = (uint32_t)end->pid };
 
-	if (parent)
-		say(parent, &w);
-	else
-		check_culprit(end->culprit, (uint32_t)end->pid);
+	struct dv_msg *msg;
+
+	if (!parent) {
+		check_culprit(end->culprit, (uint32_t)end->pid, end->err.msg);
+		return;
+	}
+	msg = dv_msg_new(sizeof(w) + sizeof(end->err.msg));
+	if (!msg)
+		abort();
+	memcpy(dv_msg_data(msg), &w, sizeof(w));
+	memcpy((uint8_t *)dv_msg_data(msg) + sizeof(w), end->err.msg,
+	       sizeof(end->err.msg));
+	dv_port_send(parent, msg, NULL);
 }
 
 static void maybe_over(void)
@@ -592,7 +601,8 @@ static void child_said(struct dv_port *port, struct dv_msg *msg)
 		c->node = w.node;
 		break;
 	case CULPRIT:
-		check_culprit(w.node, w.pid);
+		check_culprit(w.node, w.pid,
+			      (const char *)dv_msg_data(msg) + sizeof(w));
 		break;
 	case TELL:
 		c->told = true;
