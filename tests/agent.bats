@@ -102,6 +102,7 @@ wait_is()
 @test "what a killed agent leaves is removed by the next one" {
 	agent_start
 	group=$(cat "$sock.cgroup" || :)
+	diag exec -- sh -c 'sleep 1000 >/dev/null 2>&1 & echo $! >'"$top"'/left'
 	diag exec -- sleep 1000 &
 	client=$!
 	until_true diag pid sleep
@@ -114,6 +115,11 @@ wait_is()
 	[ -z "$group" ] || [ -d "$group" ]
 	agent_start
 	[ -z "$group" ] || [ ! -d "$group" ]
+	if [ -n "$group" ]; then
+		until_true gone "$(cat "$top/left")"
+	else
+		kill -9 "$(cat "$top/left")"
+	fi
 }
 
 @test "orphans are reaped" {

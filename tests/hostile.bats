@@ -125,6 +125,26 @@ enough_files()
 	hostile greedy
 }
 
+@test "streams that one client holds leave some for others" {
+	agent_start -n 1024
+	hostile streams
+}
+
+@test "a core of the agent that nobody reads stops nobody" {
+	agent_start
+	hostile own_core
+}
+
+@test "a capture that is refused ends none" {
+	agent_start
+	hostile refused_capture
+}
+
+@test "output that is kept has a limit, and outlives a restart" {
+	agent_start
+	hostile kept
+}
+
 @test "data connections that nobody calls for in time" {
 	agent_start --unclaimed 1000
 	hostile unclaimed

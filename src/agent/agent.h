@@ -17,6 +17,7 @@
 #include "rpc/data.h"
 #include "rpc/door.h"
 #include "rpc/server.h"
+#include "rpc/shares.h"
 #include "services/guest.h"
 #include "services/procs.h"
 #include "services/reexec.h"
@@ -65,6 +66,7 @@ struct dv_agent {
 	int status; /* to exit with */
 	/* What streams to clients. */
 	struct dv_flow *flows;
+	struct dv_shares flow_shares; /* of those that have a worker */
 	struct dv_capture *capture;
 	/* A restart that was asked for. */
 	struct dv_call *restart;
@@ -83,7 +85,13 @@ void dv_agent_raise_nofile(struct dv_agent *a);
 /* ---- guest.c: what services ask of us ---- */
 extern const struct dv_guest_ops dv_agent_guest_ops;
 
-/* ---- flow.c: streams to clients ---- */
+/*
+ * ---- flow.c: streams to clients ----
+ *
+ * DV_WORKER_SERVING_MAX of them may have a worker. Then whoever has most of
+ * these (rpc/shares.h) gets no more, -EAGAIN (code DV_EXHAUSTED), and loses his
+ * oldest one to the next client that has fewer.
+ */
 enum dv_flow_kind {
 	DV_FLOW_KMSG,
 	DV_FLOW_FILE,

@@ -215,13 +215,14 @@ static int prepare(struct dump *d, pid_t pid, struct dv_err *err)
 	r = dv_core_regs_probe(d->first->tid, &d->regs, err);
 	if (r < 0)
 		return r;
+	/* The leader may have ended and left its memory to the others. */
 	if (filter == 0)
-		filter = dv_core_proc_filter(d->proc.pid);
+		filter = dv_core_proc_filter(d->first->tid);
 	d->mem.log = d->opts.log;
-	r = dv_core_mem_plan(&d->mem, d->proc.pid, filter, err);
+	r = dv_core_mem_plan(&d->mem, d->first->tid, filter, err);
 	if (r < 0)
 		return r;
-	r = dv_core_proc_notes(&d->proc, &d->notes);
+	r = dv_core_proc_notes(&d->proc, d->first->tid, &d->notes);
 	if (r == 0)
 		r = dv_elfcore_put_files(&d->notes, &d->mem.files);
 	return r < 0 ? dv_err_sys(err, -r, "make the notes") : 0;

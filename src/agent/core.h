@@ -23,6 +23,12 @@ enum {
 	DV_CORE_STALL_MS = 60000, /* until the reader takes a byte */
 };
 
+/*
+ * Bytes of the agent's own core, which is in memory before it is sent: many
+ * times what an agent has that keeps all the output that it may.
+ */
+enum { DV_CORE_SELF_MAX = 256 << 20 };
+
 struct dv_core_opts {
 	size_t size; /* of this struct */
 	/* Bits of core(5)'s coredump_filter; 0: those of the process. */
@@ -85,7 +91,9 @@ struct dv_core_job {
 /*
  * Dump @pid (the caller itself is allowed) to @out (consumed, also on failure)
  * in a worker (agent/worker.h), which is killed when the reader hangs up or the
- * agent dies. opts->log and opts->written are ignored. Returns 0 and @fn will
+ * agent dies. The caller itself stands still only until its core is in memory;
+ * more than DV_CORE_SELF_MAX of it is -EFBIG, told to @fn. opts->log and
+ * opts->written are ignored. Returns 0 and @fn will
  * be called, or -errno with @err: -EBUSY while the job runs, and those of
  * dv_worker_start().
  */

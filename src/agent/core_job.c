@@ -4,16 +4,26 @@
  * share. The worker waits for a byte before it begins: where yama lets only
  * ancestors attach, the agent, which is to be dumped by its child, allows that
  * by the child's pid, which it has after the fork.
+ *
+ * While the agent is dumped it serves nobody, so that must not take as long as
+ * its reader likes: its core goes to memory, then the agent goes on, and then
+ * the core is sent.
  */
 #include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/core.h"
+#include "agent/core_out.h"
 #include "agent/worker.h"
 #include "base/def.h"
 #include "base/fd.h"
+
+enum { SEND_BLOCK = 64 << 10 };
 
 struct dv_core_work {
 	struct dv_core_opts opts;
@@ -21,6 +31,53 @@ struct dv_core_work {
 	pid_t pid;
 	int go; /* the worker's end of a pipe */
 };
+
+/*
+ * A file in memory that takes no more than the maximum, in this process, which
+ * has no other files to write.
+ */
+static int open_memory(struct dv_err *err)
+{
+	struct rlimit most = { DV_CORE_SELF_MAX, DV_CORE_SELF_MAX };
+	int fd = memfd_create("core", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return dv_err_sys(err, errno, "memory for our own core");
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &most);
+	return fd;
+}
+
+/* All of @fd, from its beginning. */
+static int send_all(int fd, struct dv_core_out *out, struct dv_err *err)
+{
+	dv_autofree char *block = malloc(SEND_BLOCK);
+	ssize_t n = block ? 0 : -ENOMEM;
+	int r = 0;
+
+	if (block && lseek(fd, 0, SEEK_SET) < 0)
+		n = -errno;
+	while (n >= 0 && r == 0 && (n = dv_read(fd, block, SEND_BLOCK)) > 0)
+		r = dv_core_out(out, block, (size_t)n, err);
+	return n < 0 ? dv_err_sys(err, (int)-n, "read our own core") : r;
+}
+
+static int dump_agent(struct dv_core_work *work, int to, struct dv_err *err)
+{
+	dv_autofd int fd = open_memory(err);
+	struct dv_core_out out = {
+		.fd = to,
+		.stall_ms = work->opts.stall_ms ? work->opts.stall_ms
+						: DV_CORE_STALL_MS,
+		.live = &work->written,
+	};
+	int r = fd;
+
+	work->opts.written = NULL;
+	if (r >= 0)
+		r = dv_core_write(work->pid, fd, &work->opts, err);
+	return r < 0 ? r : send_all(fd, &out, err);
+}
 
 static int dump(struct dv_work *w, void *arg, struct dv_err *err)
 {
@@ -30,6 +87,8 @@ static int dump(struct dv_work *w, void *arg, struct dv_err *err)
 	dv_read(work->go, &byte, 1);
 	dv_close(work->go);
 	work->opts.log = NULL;
+	if (work->pid == getppid())
+		return dump_agent(work, dv_work_out(w), err);
 	work->opts.written = &work->written;
 	return dv_core_write(work->pid, dv_work_out(w), &work->opts, err);
 }

@@ -154,6 +154,30 @@ TEST(job_dumps_the_process_that_started_it)
 	try_close(&t);
 }
 
+/* Nobody could read it while we stand still but ourselves. */
+TEST(job_lets_its_own_process_go_on_before_anybody_reads)
+{
+	FILE *file = tmpfile();
+	char some[4096];
+	struct try t;
+
+	try_open(&t);
+	CHECK_EQ(try_start(&t, getpid()), 0);
+	CHECK_EQ(dv_read_full(t.out, some, sizeof(some)), sizeof(some));
+	/* More than its socket holds is still to come. */
+	CHECK_EQ(dv_loop_dispatch(t.loop, 0), 0);
+	CHECK_EQ(t.n_done, 0);
+	pid_t reader = reader_start(t.out, fileno(file));
+
+	try_wait(&t);
+	CHECK_EQ(t.r, 0);
+	CHECK_EQ(waitpid(reader, NULL, 0), reader);
+	CHECK_EQ(lseek(fileno(file), 0, SEEK_END) + (off_t)sizeof(some),
+		 t.bytes);
+	fclose(file);
+	try_close(&t);
+}
+
 TEST(job_reports_what_went_wrong)
 {
 	struct try t;

@@ -42,7 +42,8 @@ struct dv_core_mem {
 #define DV_CORE_MEM_INIT { .mem = -1, .pagemap = -1 }
 /* clang-format on */
 
-/* Of @pid, which is stopped. Fills loads and files. Ended by the next one. */
+/* Of @pid, a process or thread that is stopped and lives. Fills loads and
+ * files. Ended by the next one. */
 int dv_core_mem_plan(struct dv_core_mem *m, pid_t pid, uint32_t filter,
 		     struct dv_err *err);
 void dv_core_mem_free(struct dv_core_mem *m); /* idempotent */

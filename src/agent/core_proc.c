@@ -220,8 +220,10 @@ static int auxv_note(pid_t pid, struct dv_buf *notes)
 	return dv_elfcore_put_note(notes, "CORE", NT_AUXV, auxv, (size_t)n);
 }
 
-int dv_core_proc_notes(const struct dv_core_proc *p, struct dv_buf *notes)
+int dv_core_proc_notes(struct dv_core_proc *p, pid_t tid, struct dv_buf *notes)
 {
+	if (!p->args[0])
+		read_args(tid, p);
 	const struct dv_elfcore_process info = {
 		.state = p->state,
 		.nice = (int8_t)p->nice,
@@ -237,7 +239,7 @@ int dv_core_proc_notes(const struct dv_core_proc *p, struct dv_buf *notes)
 	};
 	int r = dv_elfcore_put_prpsinfo(notes, &info);
 
-	return r < 0 ? r : auxv_note(p->pid, notes);
+	return r < 0 ? r : auxv_note(tid, notes);
 }
 
 /* Drop whole records from the front until no more than the maximum is left. */

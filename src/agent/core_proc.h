@@ -34,8 +34,11 @@ bool dv_core_proc_ended(pid_t tid);
 int dv_core_proc_refused(pid_t tid, int sys, struct dv_err *err);
 /* The process's own coredump_filter. */
 uint32_t dv_core_proc_filter(pid_t pid);
-/* Add NT_PRPSINFO and NT_AUXV. */
-int dv_core_proc_notes(const struct dv_core_proc *p, struct dv_buf *notes);
+/*
+ * Add NT_PRPSINFO and NT_AUXV. @tid is a thread that lives: a leader that has
+ * ended has neither arguments nor memory.
+ */
+int dv_core_proc_notes(struct dv_core_proc *p, pid_t tid, struct dv_buf *notes);
 /*
  * Add a note "KMSG": the newest 256 KiB of whole records of the kernel's log.
  * Nothing when it cannot be read, which is logged.

@@ -289,6 +289,60 @@ TEST(every_thread_is_in_the_core_and_the_named_one_is_first)
 	munmap(tids, 4096);
 }
 
+struct heir {
+	pthread_t leader;
+	int sock;
+};
+
+static void *inherit(void *arg)
+{
+	struct heir *h = arg;
+	uint32_t zero = 0;
+
+	pthread_join(h->leader, NULL);
+	dv_write_full(h->sock, &zero, sizeof(zero));
+	target_serve(h->sock);
+}
+
+/* A process that goes on in its second thread when its first one has ended. */
+static _Noreturn void leave_to_heir(int sock)
+{
+	static struct heir h;
+	pthread_t thread;
+
+	h.leader = pthread_self();
+	h.sock = sock;
+	if (pthread_create(&thread, NULL, inherit, &h))
+		dv_child_end(1);
+	pthread_exit(NULL);
+}
+
+TEST(process_whose_leader_has_ended_is_dumped_by_its_other_threads)
+{
+	struct target t = { 0 };
+	uint32_t zero = 1;
+	struct core c;
+	int sock[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock), 0);
+	t.pid = fork();
+	if (t.pid == 0) {
+		close(sock[0]);
+		leave_to_heir(sock[1]);
+	}
+	close(sock[1]);
+	t.sock = sock[0];
+	CHECK_EQ(dv_read_full(t.sock, &zero, sizeof(zero)), sizeof(zero));
+	/* It still takes a moment to become a zombie. */
+	while (!dv_core_proc_ended(t.pid))
+		sched_yield();
+	c = dump_whole(&t, t.pid, NULL);
+	CHECK_EQ(core_count(&c, NT_PRSTATUS), 1);
+	CHECK(core_tid(&c, 0) != t.pid);
+	core_free(&c);
+	target_end(&t);
+}
+
 static void *breed(void *arg)
 {
 	pthread_attr_t attr;

@@ -13,6 +13,7 @@
 #include "agent/file.h"
 #include "agent/kmsg.h"
 #include "agent/memprofile.h"
+#include "agent/worker.h"
 #include "base/def.h"
 #include "base/fd.h"
 #include "inspect/inspect.h"
@@ -23,8 +24,9 @@ struct dv_flow {
 	struct dv_flow_cb cb;
 	struct dv_defer started;
 	enum dv_flow_kind kind;
-	int32_t pid; /* CORE, MEMORY */
-	char *path;  /* FILE; owned */
+	struct dv_holder *holder; /* NULL: it has no worker */
+	int32_t pid;              /* CORE, MEMORY */
+	char *path;               /* FILE; owned */
 	bool follow;
 	struct dv_kmsg_flow *kmsg;
 	struct dv_file *file;
@@ -54,11 +56,21 @@ static struct dv_flow *flow_new(struct dv_agent *a, enum dv_flow_kind kind,
 	return f;
 }
 
+static void leave_place(struct dv_flow *f)
+{
+	if (!f->holder)
+		return;
+	dv_holder_sub(f->holder, DV_SHARE_STREAMS, 1);
+	dv_holder_leave(f->holder);
+	f->holder = NULL;
+}
+
 static void flow_free(struct dv_flow *f)
 {
 	*f->prevp = f->next;
 	if (f->next)
 		f->next->prevp = f->prevp;
+	leave_place(f);
 	dv_defer_del(&f->started);
 	dv_kmsg_flow_free(f->kmsg);
 	dv_file_free(f->file);
@@ -102,6 +114,48 @@ static void flow_done(void *arg, uint64_t bytes, const struct dv_err *err)
 	cb.done(cb.arg, bytes, err ? &copy : NULL);
 }
 
+/* The oldest that has a worker, of those who pay; the list begins with the
+ * newest. */
+static struct dv_flow *oldest(struct dv_agent *a, const struct dv_payers *p)
+{
+	struct dv_flow *found = NULL;
+
+	for (struct dv_flow *f = a->flows; f; f = f->next)
+		if (f->holder && dv_pays(p, f->holder))
+			found = f;
+	return found;
+}
+
+static int all_taken(struct dv_err *err)
+{
+	return dv_err_set(err, EAGAIN, DV_EXHAUSTED,
+			  "%d files, cores and profiles are being read already",
+			  DV_WORKER_SERVING_MAX);
+}
+
+/* A place among those that have a worker, for the client behind @out. */
+static int take_place(struct dv_flow *f, int out, struct dv_err *err)
+{
+	struct dv_shares *shares = &f->agent->flow_shares;
+	struct dv_peer peer = DV_PEER_INIT;
+	struct dv_err why = DV_ERR_INIT;
+	struct dv_payers payers;
+
+	dv_peer_get(out, false, &peer);
+	f->holder = dv_shares_join(shares, &peer);
+	if (!f->holder)
+		return dv_err_sys(err, ENOMEM, "start a stream");
+	dv_holder_add(f->holder, DV_SHARE_STREAMS, 1);
+	if (shares->n[DV_SHARE_STREAMS] <= DV_WORKER_SERVING_MAX)
+		return 0;
+	payers = dv_shares_payers(shares, DV_SHARE_STREAMS, f->holder);
+	if (dv_pays(&payers, f->holder))
+		return all_taken(err);
+	all_taken(&why);
+	flow_done(oldest(f->agent, &payers), 0, &why);
+	return 0;
+}
+
 static int no_memory(int out, struct dv_err *err)
 {
 	dv_close(out);
@@ -139,6 +193,7 @@ static void file_started(void *arg)
 int dv_flow_file(struct dv_agent *a, const dv_ReadFileRequest *rq, int out,
 		 const struct dv_flow_cb *cb, struct dv_err *err)
 {
+	dv_autofd int fd = out;
 	struct dv_flow *f = flow_new(a, DV_FLOW_FILE, cb);
 	struct dv_file_opts opts = {
 		.path = rq->path ? rq->path : "",
@@ -150,10 +205,13 @@ int dv_flow_file(struct dv_agent *a, const dv_ReadFileRequest *rq, int out,
 	int r;
 
 	if (!f)
-		return no_memory(out, err);
+		return no_memory(dv_take_fd(&fd), err);
 	f->follow = rq->follow;
 	f->path = strdup(opts.path);
-	r = dv_file_start(&f->file, a->loop, out, &opts, flow_done, f, err);
+	r = take_place(f, fd, err);
+	if (r == 0)
+		r = dv_file_start(&f->file, a->loop, dv_take_fd(&fd), &opts,
+				  flow_done, f, err);
 	if (r < 0)
 		flow_free(f);
 	return r;
@@ -170,15 +228,18 @@ static void core_done(struct dv_core_job *job, int r, uint64_t bytes,
 int dv_flow_core(struct dv_agent *a, const dv_CoreRequest *rq, int out,
 		 const struct dv_flow_cb *cb, struct dv_err *err)
 {
+	dv_autofd int fd = out;
 	struct dv_flow *f = flow_new(a, DV_FLOW_CORE, cb);
 	struct dv_core_opts opts = { .size = sizeof(opts), .kmsg = true };
 	int r;
 
 	if (!f)
-		return no_memory(out, err);
+		return no_memory(dv_take_fd(&fd), err);
 	f->pid = rq->pid;
-	r = dv_core_start(a->loop, &f->core, rq->pid, out, &opts, core_done,
-			  err);
+	r = take_place(f, fd, err);
+	if (r == 0)
+		r = dv_core_start(a->loop, &f->core, rq->pid, dv_take_fd(&fd),
+				  &opts, core_done, err);
 	if (r < 0)
 		flow_free(f);
 	else
@@ -189,14 +250,17 @@ int dv_flow_core(struct dv_agent *a, const dv_CoreRequest *rq, int out,
 int dv_flow_memory(struct dv_agent *a, const dv_MemProfileRequest *rq, int out,
 		   const struct dv_flow_cb *cb, struct dv_err *err)
 {
+	dv_autofd int fd = out;
 	struct dv_flow *f = flow_new(a, DV_FLOW_MEMORY, cb);
 	int r;
 
 	if (!f)
-		return no_memory(out, err);
+		return no_memory(dv_take_fd(&fd), err);
 	f->pid = rq->pid ? rq->pid : getpid();
-	r = dv_memprofile_start(&f->memory, a->loop, out, f->pid, flow_done, f,
-				err);
+	r = take_place(f, fd, err);
+	if (r == 0)
+		r = dv_memprofile_start(&f->memory, a->loop, dv_take_fd(&fd),
+					f->pid, flow_done, f, err);
 	if (r < 0)
 		flow_free(f);
 	return r;

@@ -41,6 +41,19 @@ static int note(void *arg, const char *group)
 	return dv_write_full(fd, line, (size_t)n);
 }
 
+/* What is killed in it takes a moment to be gone; the group is busy till then.
+ */
+static int sweep_group(const char *group)
+{
+	uint64_t until = dv_now_ns() + EMPTY_MS * UINT64_C(1000000);
+	struct timespec ms = { 0, 1000000 };
+	int r;
+
+	while ((r = dv_cgroup_sweep(group)) == -EBUSY && dv_now_ns() < until)
+		nanosleep(&ms, NULL);
+	return r;
+}
+
 /* Sweep what is noted; a group that cannot go yet stays noted. */
 static void sweep(struct dv_agent *a, const char *path)
 {
@@ -53,7 +66,7 @@ static void sweep(struct dv_agent *a, const char *path)
 	for (char *line = text, *end; (end = strchr(line, '\n'));
 	     line = end + 1) {
 		*end = '\0';
-		int r = dv_cgroup_sweep(line);
+		int r = sweep_group(line);
 		if (r == -EBUSY)
 			left = true;
 		dv_log(&a->log, DV_LOG_INFO,

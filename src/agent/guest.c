@@ -57,7 +57,7 @@ static void capture_done(void *arg, uint64_t bytes, const struct dv_err *err)
 	a->capture = dv_capture_free(a->capture);
 }
 
-/* A start while one runs takes its place. */
+/* A start while one runs takes its place; one that is refused does not. */
 static int guest_capture_start(void *guest, uint32_t snaplen, int *outs,
 			       size_t n_outs, char *const *names,
 			       size_t n_names, struct dv_err *err)
@@ -68,10 +68,16 @@ static int guest_capture_start(void *guest, uint32_t snaplen, int *outs,
 		.names = (const char *const *)names,
 		.n_names = n_names,
 	};
+	struct dv_capture *next;
+	int r;
 
-	a->capture = dv_capture_free(a->capture);
-	return dv_capture_start(&a->capture, a->loop, outs, n_outs, &opts,
-				capture_done, a, err);
+	r = dv_capture_start(&next, a->loop, outs, n_outs, &opts, capture_done,
+			     a, err);
+	if (r < 0)
+		return r;
+	dv_capture_free(a->capture);
+	a->capture = next;
+	return 0;
 }
 
 static int guest_capture_stop(void *guest, struct dv_err *err)

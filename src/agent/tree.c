@@ -252,7 +252,7 @@ static void show_limits(struct dv_inspect *in, void *obj)
 	dv_inspect_u64(in, "unclaimed_data", DV_DATA_MAX, DV_INSPECT_SAFE);
 	dv_inspect_u64(in, "processes", DV_EXECS_MAX, DV_INSPECT_SAFE);
 	dv_inspect_u64(in, "records", DV_RECORDS_MAX, DV_INSPECT_SAFE);
-	dv_inspect_u64(in, "workers", DV_WORKER_MAX, DV_INSPECT_SAFE);
+	dv_inspect_u64(in, "workers", DV_WORKER_SERVING_MAX, DV_INSPECT_SAFE);
 }
 
 void dv_agent_inspect(struct dv_inspect *in, void *agent)

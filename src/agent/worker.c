@@ -56,6 +56,7 @@ struct dv_worker {
 	bool told;   /* started was called */
 	bool killed; /* nobody waits for it: it is freed when it is reaped */
 	bool hung_up;
+	siginfo_t how; /* it ended; all zero: nobody knows */
 	void (*started)(void *arg);
 	dv_outflow_done *done;
 	void *arg;
@@ -218,8 +219,20 @@ static struct dv_worker *destroy(struct dv_worker *w)
 	return NULL;
 }
 
-/* @si says how it ended, if @known; somebody else may have reaped it. */
-static void tell_done(struct dv_worker *w, const siginfo_t *si)
+/* Somebody else may have reaped it: then there is less to say. */
+static void set_ended(const struct dv_worker *w, struct dv_err *err)
+{
+	if (w->how.si_code == CLD_EXITED)
+		dv_err_sys(err, EIO, "worker %d ended with status %d",
+			   (int)w->how.si_pid, w->how.si_status);
+	else if (w->how.si_pid)
+		dv_err_sys(err, EIO, "worker %d ended by signal %d",
+			   (int)w->how.si_pid, w->how.si_status);
+	else
+		dv_err_sys(err, EIO, "a worker ended before its work did");
+}
+
+static void tell_done(struct dv_worker *w)
 {
 	struct dv_err err = DV_ERR_INIT;
 	uint64_t bytes = atomic_load(&w->sh->bytes);
@@ -229,8 +242,7 @@ static void tell_done(struct dv_worker *w, const siginfo_t *si)
 	if (w->hung_up)
 		dv_outflow_hung_up(&err);
 	else if (!atomic_load(&w->sh->finished))
-		dv_err_sys(&err, EIO, "worker %d ended by signal %d", w->pid,
-			   si ? si->si_status : 0);
+		set_ended(w, &err);
 	else if (w->sh->err.code != DV_OK)
 		err = w->sh->err;
 	else
@@ -239,12 +251,12 @@ static void tell_done(struct dv_worker *w, const siginfo_t *si)
 }
 
 /* 0 when it is reaped, -EAGAIN while it runs. */
-static int reap(struct dv_worker *w, siginfo_t *si)
+static int reap(struct dv_worker *w)
 {
-	*si = (siginfo_t){ 0 };
-	if (waitid(P_PIDFD, (id_t)w->pidfd, si, WEXITED | WNOHANG | __WALL) ==
-		    0 &&
-	    si->si_pid == 0)
+	w->how = (siginfo_t){ 0 };
+	if (waitid(P_PIDFD, (id_t)w->pidfd, &w->how,
+		   WEXITED | WNOHANG | __WALL) == 0 &&
+	    w->how.si_pid == 0)
 		return -EAGAIN;
 	n_workers--;
 	replace_pid(w->pid, 0);
@@ -272,16 +284,15 @@ static void on_done(struct dv_defer *defer)
 {
 	struct dv_worker *w = dv_container_of(defer, struct dv_worker, end);
 
-	tell_done(w, NULL);
+	tell_done(w);
 }
 
 static void on_exit_event(struct dv_src *src, uint32_t events)
 {
 	struct dv_worker *w = dv_container_of(src, struct dv_worker, exit_src);
-	siginfo_t si;
 
 	(void)events;
-	if (reap(w, &si) < 0)
+	if (reap(w) < 0)
 		return;
 	if (w->killed) {
 		destroy(w);
@@ -297,7 +308,7 @@ static void on_exit_event(struct dv_src *src, uint32_t events)
 		tell_started(w);
 		return;
 	}
-	tell_done(w, &si);
+	tell_done(w);
 }
 
 static void kill_worker(struct dv_worker *w)
@@ -318,20 +329,18 @@ static void on_hang_up(struct dv_src *src, uint32_t events)
 		return; /* it hung up because it has everything */
 	w->hung_up = true;
 	kill_worker(w);
-	tell_done(w, NULL);
+	tell_done(w);
 }
 
 struct dv_worker *dv_worker_free(struct dv_worker *w)
 {
-	siginfo_t si;
-
 	if (!w)
 		return NULL;
 	/* The worker has the socket too: the client shall not wait for it. */
 	if (w->out >= 0 && w->pid > 0)
 		shutdown(w->out, SHUT_RDWR);
 	kill_worker(w);
-	if (w->pid <= 0 || reap(w, &si) == 0)
+	if (w->pid <= 0 || reap(w) == 0)
 		return destroy(w);
 	dv_src_del(&w->note_src);
 	dv_src_del(&w->out_src);

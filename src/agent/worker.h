@@ -18,7 +18,9 @@
 #include "agent/outflow.h"
 
 /* Each worker is a process: so many clients may be served so at a time. */
-#define DV_WORKER_MAX 64
+#define DV_WORKER_SERVING_MAX 64
+/* And so many there may be: some were killed and have not ended yet. */
+#define DV_WORKER_MAX 80
 /* Descriptors of the agent that one worker uses. */
 #define DV_WORKER_KEEP_MAX 14
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "agent/flow_try.h"
+#include "base/fmt.h"
 
 static int start(struct try *t, struct dv_worker **wp, dv_work_fn *fn,
 		 void *fn_arg)
@@ -130,13 +131,16 @@ TEST(worker_that_was_killed_is_an_error)
 {
 	struct dv_worker *w;
 	struct try t;
+	char text[64];
 
 	begin(&t, &w, wait_forever, NULL);
 	TRY_UNTIL(&t, t.started);
+	dv_fmt(text, sizeof(text), "worker %d ended by signal 9",
+	       (int)dv_worker_pid(w));
 	CHECK_EQ(kill(dv_worker_pid(w), SIGKILL), 0);
 	TRY_UNTIL(&t, t.done);
 	CHECK_EQ(t.err.sys, EIO);
-	CHECK(strstr(t.err.msg, "signal 9") != NULL);
+	CHECK(strstr(t.err.msg, text) != NULL);
 	dv_worker_free(w);
 	try_close(&t, NULL);
 }

@@ -5,11 +5,13 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/random.h"
+#include "rpc/claims.h"
 #include "rpc/limits.h"
 #include "rpc/shares.h"
 
@@ -33,6 +35,7 @@ struct dv_data {
 	struct entry *oldest, **tail;
 	struct entry *buckets[BUCKETS];
 	struct dv_shares shares;
+	struct dv_claims claims;
 	size_t n, max;
 	uint64_t expire_ns;
 };
@@ -53,6 +56,11 @@ int dv_data_new(struct dv_data **datap, struct dv_loop *loop,
 	d->tail = &d->oldest;
 	d->max = opts->max ? opts->max
 			   : dv_rpc_fd_share(DV_DATA_MAX, DV_RPC_DATA_PART);
+	dv_claims_init(&d->claims, &d->shares,
+		       opts->max_claimed
+			       ? opts->max_claimed
+			       : dv_rpc_fd_share(DV_RPC_STREAMS_MAX,
+						 DV_RPC_STREAMS_PART));
 	d->expire_ns =
 		NS_PER_MS * (uint64_t)(opts->expire_ms ? opts->expire_ms
 						       : DV_DATA_EXPIRE_MS);
@@ -107,6 +115,7 @@ struct dv_data *dv_data_free(struct dv_data *d)
 		return NULL;
 	while (d->oldest)
 		evict(d->oldest);
+	dv_claims_deinit(&d->claims);
 	dv_timer_stop(&d->timer);
 	free(d);
 	return NULL;
@@ -240,11 +249,17 @@ int dv_data_claim(struct dv_data *d, uint64_t id, struct dv_err *err)
 {
 	struct entry *e = id ? find(d, id) : NULL;
 	struct pollfd p = { .events = POLLRDHUP };
+	int r;
 
 	if (!e)
 		return dv_err_set(err, ENOENT, DV_NOT_FOUND,
 				  "invalid connection id");
+	r = dv_claims_add(&d->claims, e->fd, e->holder, err);
 	p.fd = take_out(e);
+	if (r < 0) {
+		dv_close(p.fd);
+		return r;
+	}
 	if (poll(&p, 1, 0) > 0 &&
 	    (p.revents & (POLLRDHUP | POLLHUP | POLLERR))) {
 		dv_close(p.fd);
@@ -252,6 +267,19 @@ int dv_data_claim(struct dv_data *d, uint64_t id, struct dv_err *err)
 				  "connection disconnected");
 	}
 	return p.fd;
+}
+
+int dv_data_count_claimed(struct dv_data *d, int fd, const struct dv_peer *peer,
+			  struct dv_err *err)
+{
+	struct dv_holder *h = dv_shares_join(&d->shares, peer);
+	int r;
+
+	if (!h)
+		return dv_err_sys(err, ENOMEM, "count a stream");
+	r = dv_claims_add(&d->claims, fd, h, err);
+	dv_holder_leave(h);
+	return r;
 }
 
 size_t dv_data_count(const struct dv_data *d)
@@ -279,4 +307,23 @@ int dv_data_restore(struct dv_data *d, uint64_t id, int fd)
 	}
 	dv_peer_get(fd, false, &peer);
 	return add(d, id, fd, &peer);
+}
+
+int dv_data_save_claimed(struct dv_data *d, int (*each)(void *arg, int fd),
+			 void *arg)
+{
+	return dv_claims_each(&d->claims, each, arg);
+}
+
+void dv_data_restore_claimed(struct dv_data *d, int fd)
+{
+	struct sockaddr_storage to;
+	socklen_t len = sizeof(to);
+	struct dv_peer peer = DV_PEER_INIT;
+
+	/* It is somebody's who did not outlive the program before. */
+	if (fd < 0 || getpeername(fd, (struct sockaddr *)&to, &len) < 0)
+		return;
+	dv_peer_get(fd, false, &peer);
+	dv_data_count_claimed(d, fd, &peer, NULL);
 }

@@ -38,6 +38,9 @@ enum {
 	/* Descriptors with one message: three streams, or one per interface
 	 * of a capture, and some. The kernel's own limit is 253. */
 	DV_RPC_FDS_MAX = 16,
+	/* Streams of clients that are open at a time: three for each of the
+	 * 1,024 execs that a server keeps, and some. */
+	DV_RPC_STREAMS_MAX = 4096,
 	/* Structs of calls that are kept for the next ones, per server and
 	 * per client: more than this are rarely in flight. */
 	DV_RPC_SPARE_MAX = 64,
@@ -55,6 +58,9 @@ enum {
 	DV_RPC_CONNS_PART = 4,
 	DV_RPC_DATA_PART = 4,
 	DV_RPC_SILENT_PART = 8,
+	/* Streams that were claimed: most have a pipe, a pidfd or an open file
+	 * beside them, so this is a third of the descriptors. */
+	DV_RPC_STREAMS_PART = 6,
 };
 
 /*

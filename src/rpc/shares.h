@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * Who holds how much of what is limited. Private to this room.
+ * Who holds how much of what is limited.
  *
  * Holders are processes, grouped by user; a CID of AF_VSOCK is a user with one
  * process, and so are all of whom nothing is known. When something is used up,
@@ -20,8 +20,9 @@
 
 enum dv_share {
 	DV_SHARE_CONNS,
-	DV_SHARE_CALLS, /* held */
-	DV_SHARE_BYTES, /* of unfinished requests and unsent answers */
+	DV_SHARE_CALLS,   /* held */
+	DV_SHARE_BYTES,   /* of unfinished requests and unsent answers */
+	DV_SHARE_STREAMS, /* that were claimed (rpc/claims.h) */
 	DV_SHARE_N
 };
 
@@ -55,6 +56,11 @@ struct dv_shares {
  */
 struct dv_holder *dv_shares_join(struct dv_shares *shares,
 				 const struct dv_peer *peer);
+/* One reference more. */
+static inline void dv_holder_join(struct dv_holder *holder)
+{
+	holder->refs++;
+}
 /* Give a reference back; with the last one everything it had is given back. */
 void dv_holder_leave(struct dv_holder *holder);
 

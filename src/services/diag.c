@@ -129,6 +129,11 @@ static void m_exec(struct dv_call *call)
 		exec_fail(call, &err);
 		return;
 	}
+	if (!rq->command || !rq->command[0]) {
+		dv_err_set(&err, EINVAL, DV_INVALID, "no command was given");
+		exec_fail(call, &err);
+		return;
+	}
 	if (rq->tty && rq->stderr && drop_stderr(call, rq->stderr, &err) < 0) {
 		fail(call, &err);
 		return;

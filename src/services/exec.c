@@ -16,14 +16,17 @@
 
 /* ---- the exit --------------------------------------------------------- */
 
+/* Kills of before its start, and those that others' ends are told by, are not
+ * its own. */
 static bool was_oom(struct dv_exec *e)
 {
 	struct dv_procs *ps = e->procs;
+	uint64_t known = dv_max(ps->oom_kills, e->oom_kills);
 
 	if (e->record.signal != SIGKILL || e->signal == SIGKILL ||
-	    dv_procs_oom_kills(ps) <= ps->oom_kills)
+	    dv_procs_oom_kills(ps) <= known)
 		return false;
-	ps->oom_kills++;
+	ps->oom_kills = known + 1;
 	return true;
 }
 
@@ -240,8 +243,7 @@ int dv_exec_signal(struct dv_exec *e, int signo, dv_SignalScope scope,
 	return 0;
 }
 
-int dv_exec_resize(struct dv_exec *e, uint32_t rows, uint32_t cols,
-		   struct dv_err *err)
+int dv_tty_resize(int fd, uint32_t rows, uint32_t cols, struct dv_err *err)
 {
 	struct winsize size = {
 		.ws_row = (unsigned short)rows,
@@ -251,15 +253,21 @@ int dv_exec_resize(struct dv_exec *e, uint32_t rows, uint32_t cols,
 	if (rows > UINT16_MAX || cols > UINT16_MAX)
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "terminal size above 65535");
+	if (ioctl(fd, TIOCSWINSZ, &size) < 0)
+		return dv_err_sys(err, errno, "resize");
+	return 0;
+}
+
+int dv_exec_resize(struct dv_exec *e, uint32_t rows, uint32_t cols,
+		   struct dv_err *err)
+{
 	if (e->proc.tty < 0)
 		return dv_err_set(err, ENOTTY, DV_PRECONDITION,
 				  e->take ? "process %d's terminal is its "
 					    "client's own"
 					  : "process %d has no terminal",
 				  (int)e->pid);
-	if (ioctl(e->proc.tty, TIOCSWINSZ, &size) < 0)
-		return dv_err_sys(err, errno, "resize");
-	return 0;
+	return dv_tty_resize(e->proc.tty, rows, cols, err);
 }
 
 int dv_exec_take_terminal(struct dv_exec *e)
@@ -282,8 +290,11 @@ int dv_exec_attach(struct dv_exec *e, uint32_t stream, uint64_t offset, int fd,
 	if (stream < 1 || stream > 2 || !e->stream[stream].kept.loop) {
 		dv_close(fd);
 		return dv_err_set(err, ENOENT, DV_NOT_FOUND,
-				  "stream %u of process %d is not kept", stream,
-				  (int)e->pid);
+				  "stream %u of process %d is %s", stream,
+				  (int)e->pid,
+				  stream < 3 && e->stream[stream].kept.dropped
+					  ? "kept no more"
+					  : "not kept");
 	}
 	return dv_kept_attach(&e->stream[stream].kept, offset, fd, atp, err);
 }

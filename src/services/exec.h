@@ -44,6 +44,7 @@ struct dv_exec {
 	int signal;     /* the last one that we sent */
 	uint64_t timeout_ms;
 	uint64_t started_ns; /* monotonic; 0: before a restart */
+	uint64_t oom_kills;  /* of the group, when it had been started */
 	dv_ExitRecord record;
 	struct dv_exec_waiter *waiters;
 	dv_exec_started *started; /* NULL: nobody waits */
@@ -88,6 +89,8 @@ void dv_exec_check(struct dv_exec *exec);
 void dv_exec_drop(struct dv_exec *exec);
 /* The oldest records, as long as there are too many. */
 void dv_procs_evict(struct dv_procs *ps);
+/* Kept output of the oldest that have ended, as long as there is too much. */
+void dv_procs_evict_kept(struct dv_procs *ps);
 /* How often something of the group was killed for memory. */
 uint64_t dv_procs_oom_kills(const struct dv_procs *ps);
 

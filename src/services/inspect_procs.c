@@ -129,6 +129,8 @@ static void show_stream(struct dv_inspect *in, void *obj)
 	dv_inspect_str(in, "mode", s->mode, 0);
 	if (s->kept.loop) {
 		show_kept(in, &s->kept);
+	} else if (s->kept.dropped) {
+		dv_inspect_bool(in, "dropped", true, 0);
 	} else if (p->loop) {
 		dv_inspect_str(in, "state", pumps[p->state], 0);
 		dv_inspect_u64(in, "bytes", p->bytes, DV_NODE_COUNT);

@@ -165,10 +165,22 @@ static size_t room(const struct dv_kept *k)
 	return CAP;
 }
 
+/* It will never hold more than now; no offset in it changes. */
+static void shrink(struct dv_kept *k)
+{
+	char *less = NULL;
+
+	if (k->end_at < CAP)
+		less = realloc(k->ring, dv_max((size_t)k->end_at, (size_t)1));
+	if (less)
+		k->ring = less;
+}
+
 static void from_ended(struct dv_kept *k)
 {
 	dv_src_del(&k->src);
 	k->from = dv_close(k->from);
+	shrink(k);
 	sinks_run(k);
 	check_idle(k);
 }
@@ -309,6 +321,19 @@ static void drop(struct dv_kept *k, bool closes)
 	k->loop = NULL;
 }
 
+size_t dv_kept_bytes(const struct dv_kept *k)
+{
+	if (!k->loop || dv_kept_runs(k))
+		return 0;
+	return (size_t)(k->end_at - oldest(k));
+}
+
+void dv_kept_drop(struct dv_kept *k)
+{
+	drop(k, true);
+	k->dropped = true;
+}
+
 void dv_kept_stop(struct dv_kept *k)
 {
 	drop(k, true);
@@ -416,6 +441,8 @@ int dv_kept_restore(struct dv_kept *k, struct dv_loop *loop,
 		r = dv_fd_nonblock(from, true);
 	if (r == 0)
 		from_wait(k);
+	if (r == 0 && from < 0)
+		shrink(k);
 	if (r < 0)
 		dv_kept_stop(k);
 	return r;

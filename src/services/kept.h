@@ -30,9 +30,12 @@ struct dv_kept {
 	int from;             /* owned; -1: it has ended */
 	struct dv_src src;
 	struct dv_defer end;
-	char *ring;      /* owned */
+	/* Owned: all it may hold, or, from the end of the source on, what it
+	 * does hold. */
+	char *ring;
 	uint64_t end_at; /* offset behind the last byte */
 	struct dv_sink *sinks;
+	bool dropped; /* nothing is kept any more */
 	/* No source and no reader any more; may free. Again after each later
 	 * reader. */
 	void (*idle)(struct dv_kept *kept);
@@ -56,6 +59,10 @@ static inline bool dv_kept_runs(const struct dv_kept *kept)
 {
 	return kept->loop && (kept->from >= 0 || kept->sinks);
 }
+/* Bytes that are held for later readers; 0 while it runs. */
+size_t dv_kept_bytes(const struct dv_kept *kept);
+/* Forget them. Only of one that does not run. */
+void dv_kept_drop(struct dv_kept *kept);
 /* Close everything, forget what was kept; no callback. Idempotent. */
 void dv_kept_stop(struct dv_kept *kept);
 /* The same, but descriptors stay open. */

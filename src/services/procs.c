@@ -191,6 +191,36 @@ void dv_procs_evict(struct dv_procs *ps)
 	}
 }
 
+static size_t kept_bytes(const struct dv_exec *e)
+{
+	return dv_kept_bytes(&e->stream[1].kept) +
+	       dv_kept_bytes(&e->stream[2].kept);
+}
+
+static void drop_kept(struct dv_exec *e)
+{
+	for (int i = 1; i < 3; i++)
+		if (dv_kept_bytes(&e->stream[i].kept))
+			dv_kept_drop(&e->stream[i].kept);
+	dv_log(e->procs->opts.log, DV_LOG_DEBUG, "kept output dropped pid=%d",
+	       (int)e->pid);
+}
+
+void dv_procs_evict_kept(struct dv_procs *ps)
+{
+	size_t bytes = 0;
+
+	for (const struct dv_exec *e = ps->first; e; e = e->next)
+		bytes += kept_bytes(e);
+	for (struct dv_exec *e = ps->first; bytes > DV_KEPT_MAX; e = e->next) {
+		size_t of_it = kept_bytes(e);
+
+		if (of_it)
+			drop_kept(e);
+		bytes -= of_it;
+	}
+}
+
 /* ---- the start -------------------------------------------------------- */
 
 static void start_failed(struct dv_exec *e, const struct dv_err *err)
@@ -229,6 +259,8 @@ static void start_done(struct dv_exec *e)
 		fn(e->started_arg, e, NULL);
 	else
 		dv_close(dv_exec_take_terminal(e)); /* nobody takes it */
+	/* Its client has its answer: that need not wait for this. */
+	e->oom_kills = dv_procs_oom_kills(ps);
 }
 
 static void on_err_fd(struct dv_src *src, uint32_t ev)

@@ -39,6 +39,9 @@ enum {
 	/* Kept output of one stream: two screens of logs, and small enough for
 	 * a thousand of them. */
 	DV_KEEP_BYTES = 256 << 10,
+	/* Kept output of all that have ended: a restart writes it, and reads
+	 * it, twice. Beyond that the oldest is forgotten. */
+	DV_KEPT_MAX = 64 << 20,
 	DV_TERM_GRACE_MS = 10000, /* from SIGTERM to SIGKILL at a time-out */
 	/* A client that got everything closes; one that does not is left. */
 	DV_LINGER_MS = 30000,
@@ -147,6 +150,8 @@ int dv_exec_signal(struct dv_exec *exec, int signo, dv_SignalScope scope,
 		   struct dv_err *err);
 /* Every process of every exec. Returns how many groups were signalled. */
 int dv_procs_signal_all(struct dv_procs *ps, int signo, struct dv_err *err);
+/* Of the terminal whose master is @fd. -EINVAL: above 65535. */
+int dv_tty_resize(int fd, uint32_t rows, uint32_t cols, struct dv_err *err);
 /* -ENOTTY: it has no terminal. */
 int dv_exec_resize(struct dv_exec *exec, uint32_t rows, uint32_t cols,
 		   struct dv_err *err);
@@ -160,7 +165,8 @@ int dv_exec_close_stdin(struct dv_exec *exec, struct dv_err *err);
 /*
  * Send kept output of @stream (1, 2) from @offset on to @fd (consumed, also on
  * failure). *@atp is where it really starts. A reader that is overrun later is
- * closed: it knows how far it was, and attaches again. -ENOENT: not kept.
+ * closed: it knows how far it was, and attaches again. -ENOENT: not kept, or no
+ * more (DV_KEPT_MAX).
  */
 int dv_exec_attach(struct dv_exec *exec, uint32_t stream, uint64_t offset,
 		   int fd, uint64_t *atp, struct dv_err *err);

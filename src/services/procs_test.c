@@ -684,6 +684,43 @@ TEST(attach_says_what_was_lost)
 	try_close(&t);
 }
 
+TEST(kept_output_of_the_oldest_goes_when_there_is_too_much)
+{
+	enum { MOST = DV_KEPT_MAX / DV_KEEP_BYTES, MORE = 3 };
+	dv_ExecRequest rq = { .has_stdout = true };
+	uint64_t ids[MOST + MORE], at;
+	struct try_procs t;
+
+	rq.stdout.mode = dv_STDIO_KEEP;
+	try_open(&t);
+	for (int i = 0; i < MOST + MORE; i++) {
+		struct dv_exec *e =
+			try_run(&t, &rq, "exec head -c 300000 /dev/zero");
+
+		ids[i] = dv_exec_id(e);
+		CHECK_EQ(try_wait(&t, e), 0);
+		while (dv_procs_flowing(t.procs))
+			try_turn(&t);
+		try_settle(&t);
+	}
+	for (int i = 0; i < MOST + MORE; i++) {
+		struct dv_exec *e = dv_procs_find(t.procs, ids[i], 0);
+		int fds[2];
+
+		CHECK(dv_exec_record(e));
+		CHECK_EQ(dv_pipe(fds), 0);
+		CHECK_EQ(dv_exec_attach(e, 1, 0, fds[1], &at, &t.err),
+			 i < MORE ? -ENOENT : 0);
+		if (i < MORE)
+			CHECK(strstr(t.err.msg, "is kept no more"));
+		else
+			CHECK_EQ(at, 300000 - DV_KEEP_BYTES);
+		dv_close(fds[0]);
+		try_settle(&t);
+	}
+	try_close(&t);
+}
+
 TEST(primary_reader_of_kept_output_loses_nothing)
 {
 	enum { TOTAL = 4 << 20 };

@@ -2,7 +2,10 @@
 #include "services/reexec.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
+#include <linux/mount.h>
 #include <pb_decode.h>
 #include <pb_encode.h>
 #include <signal.h>
@@ -11,10 +14,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/fmt.h"
+#include "engine/mount_api.h"
 #include "engine/sys.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -149,7 +157,7 @@ static void on_late(struct dv_timer *timer)
 	struct dv_trial *t = dv_container_of(timer, struct dv_trial, timer);
 	struct dv_err err = DV_ERR_INIT;
 
-	refused("its program file did not answer in 5 s", &err);
+	refused("its program file did not answer in time", &err);
 	trial_end(t, -EPROTO, &err);
 }
 
@@ -183,6 +191,16 @@ static int spawn(struct dv_trial *t, const char *exe, char *const argv[],
 	return dv_err_sys(err, r, "execute %s", exe);
 }
 
+/* How long it may take: the document's length says how much it is to do. */
+static uint64_t trial_ms(int fd)
+{
+	struct stat st = { .st_size = 0 };
+
+	fstat(fd, &st);
+	return DV_REEXEC_TRIAL_MS +
+	       ((uint64_t)st.st_size >> 20) * DV_REEXEC_TRIAL_MIB_MS;
+}
+
 int dv_trial_start(struct dv_trial *t, struct dv_loop *loop, const char *exe,
 		   char *const argv[], int fd,
 		   void (*done)(struct dv_trial *trial, int r,
@@ -199,7 +217,7 @@ int dv_trial_start(struct dv_trial *t, struct dv_loop *loop, const char *exe,
 		r = dv_src_add(loop, &t->src, t->pidfd, EPOLLIN, on_trial);
 	if (r == 0)
 		r = dv_timer_set(loop, &t->timer,
-				 dv_now_ns() + DV_REEXEC_TRIAL_MS * NS_PER_MS,
+				 dv_now_ns() + trial_ms(fd) * NS_PER_MS,
 				 on_late);
 	if (r == 0)
 		return 0;
@@ -209,6 +227,13 @@ int dv_trial_start(struct dv_trial *t, struct dv_loop *loop, const char *exe,
 
 /* ---- the exec --------------------------------------------------------- */
 
+static void set_cloexec(const struct dv_reexec_fds *fds, int fd, bool on)
+{
+	for (size_t i = 0; i < fds->n; i++)
+		dv_fd_cloexec(fds->fds[i], on);
+	dv_fd_cloexec(fd, on);
+}
+
 int dv_reexec(const char *exe, char *const argv[],
 	      const struct dv_reexec_fds *fds, int fd, struct dv_err *err)
 {
@@ -216,25 +241,81 @@ int dv_reexec(const char *exe, char *const argv[],
 
 	if (fds->failed)
 		return dv_err_sys(err, ENOMEM, "save the state");
-	for (size_t i = 0; i < fds->n; i++)
-		dv_fd_cloexec(fds->fds[i], false);
-	dv_fd_cloexec(fd, false);
+	set_cloexec(fds, fd, false);
 	execve(exe, argv, environ);
 	r = errno;
-	dv_reexec_arrived();
+	set_cloexec(fds, fd, true);
 	return dv_err_sys(err, r, "execute %s", exe);
+}
+
+/* ---- our own file ------------------------------------------------------ */
+
+static const char own_exe[] = "/proc/self/exe";
+/* Where it is: a mount of its own does not tell. "": as the kernel says. */
+static char own_path[PATH_MAX];
+
+int dv_reexec_came_from(const char *path)
+{
+	if (strlen(path) >= sizeof(own_path))
+		return -ENAMETOOLONG;
+	dv_fmt(own_path, sizeof(own_path), "%s", path);
+	return 0;
 }
 
 int dv_reexec_self(char *out, size_t size)
 {
 	static const char gone[] = " (deleted)";
 	const size_t len = sizeof(gone) - 1;
-	ssize_t n = readlink("/proc/self/exe", out, size - 1);
+	ssize_t n;
 
+	if (own_path[0])
+		return dv_fmt(out, size, "%s", own_path) < (int)size
+			       ? 0
+			       : -ENAMETOOLONG;
+	n = readlink(own_exe, out, size - 1);
 	if (n < 0)
 		return -errno;
 	out[n] = '\0';
 	if ((size_t)n > len && strcmp(out + (size_t)n - len, gone) == 0)
 		out[(size_t)n - len] = '\0';
 	return 0;
+}
+
+/* The file @name in a copy of the mount that @dir is of: an fd (owned). */
+static int open_copy(const char *dir, const char *name)
+{
+	dv_autofd int mnt = dv_mnt_clone(AT_FDCWD, dir, false);
+	int r = mnt < 0 ? mnt
+			: dv_mnt_setattr(mnt, MOUNT_ATTR_RDONLY, 0, false);
+
+	if (r < 0)
+		return r;
+	r = openat(mnt, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return r < 0 ? -errno : r;
+}
+
+int dv_reexec_read_only(const char *path, char *const argv[])
+{
+	dv_autofd int now = open(own_exe, O_PATH | O_CLOEXEC), copy = -1;
+	const char *slash = strrchr(path, '/');
+	struct stat is, was;
+	struct statvfs fs;
+	char dir[PATH_MAX];
+
+	if (now < 0 || fstatvfs(now, &fs) < 0 || fstat(now, &was) < 0)
+		return -errno;
+	if (fs.f_flag & ST_RDONLY)
+		return 0;
+	if (!slash || strlen(path) >= sizeof(dir))
+		return -EINVAL;
+	dv_fmt(dir, sizeof(dir), "%.*s/", (int)(slash - path), path);
+	copy = open_copy(dir, slash + 1);
+	if (copy < 0)
+		return copy;
+	if (fstat(copy, &is) < 0)
+		return -errno;
+	if (is.st_ino != was.st_ino || is.st_dev != was.st_dev)
+		return -ESTALE;
+	syscall(SYS_execveat, copy, "", argv, environ, AT_EMPTY_PATH);
+	return -errno;
 }

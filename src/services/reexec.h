@@ -24,7 +24,10 @@
 enum {
 	/* All rings of all processes full, and far from a machine's memory. */
 	DV_REEXEC_MAX = 1 << 30,
+	/* To say that it understands the document, and for each MiB of it: ten
+	 * times what that takes. */
 	DV_REEXEC_TRIAL_MS = 5000,
+	DV_REEXEC_TRIAL_MIB_MS = 200,
 	/* The status of a program that understands the document: one that knows
 	 * nothing of this would hardly end so. */
 	DV_REEXEC_GOOD = 86,
@@ -91,3 +94,14 @@ void dv_reexec_arrived(void);
  * since: a path for execve(). Returns 0 or -errno.
  */
 int dv_reexec_self(char *out, size_t size);
+
+/*
+ * Whoever is executed by us can open our program file, by /proc/PID/exe of a
+ * process that is still us, or is us again ("#!/proc/self/exe"), and may own
+ * it. So execute @argv from @path, which is our file, on a mount of our own
+ * that is read-only. Returns only when that is so already, 0, or cannot be:
+ * -EPERM for an ordinary user, -ESTALE when it is another file by now, ...
+ */
+int dv_reexec_read_only(const char *path, char *const argv[]);
+/* In that program: @path is what dv_reexec_self() says. 0 or -ENAMETOOLONG. */
+int dv_reexec_came_from(const char *path);

@@ -156,15 +156,6 @@ static struct dv_exec *find(struct dv_call *call, uint64_t id, int32_t pid)
 	return e;
 }
 
-/* Most calls do one thing, and answer nothing. */
-static void finish(struct dv_call *call, int r, const struct dv_err *err)
-{
-	if (r < 0)
-		dv_call_fail_err(call, err);
-	else
-		dv_call_reply(call, NULL);
-}
-
 static void exec_reply(struct dv_call *call, struct dv_exec *exec)
 {
 	dv_ExecReply reply = { dv_exec_id(exec), dv_exec_pid(exec) };
@@ -208,7 +199,7 @@ static void m_release(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (e)
-		finish(call, dv_exec_release(e, &err), &err);
+		dv_svc_finish(call, dv_exec_release(e, &err), &err);
 }
 
 static void m_signal(struct dv_call *call)
@@ -220,13 +211,14 @@ static void m_signal(struct dv_call *call)
 
 	if (rq->scope == dv_SIGNAL_ALL && !rq->id && !rq->pid) {
 		r = dv_procs_signal_all(dv_svc(call)->procs, rq->signal, &err);
-		finish(call, r, &err);
+		dv_svc_finish(call, r, &err);
 		return;
 	}
 	e = find(call, rq->id, rq->pid);
 	if (e)
-		finish(call, dv_exec_signal(e, rq->signal, rq->scope, &err),
-		       &err);
+		dv_svc_finish(call,
+			      dv_exec_signal(e, rq->signal, rq->scope, &err),
+			      &err);
 }
 
 static void m_resize(struct dv_call *call)
@@ -236,7 +228,8 @@ static void m_resize(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (e)
-		finish(call, dv_exec_resize(e, rq->rows, rq->cols, &err), &err);
+		dv_svc_finish(call, dv_exec_resize(e, rq->rows, rq->cols, &err),
+			      &err);
 }
 
 static void m_close_stdin(struct dv_call *call)
@@ -246,7 +239,7 @@ static void m_close_stdin(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (e)
-		finish(call, dv_exec_close_stdin(e, &err), &err);
+		dv_svc_finish(call, dv_exec_close_stdin(e, &err), &err);
 }
 
 struct listing {
@@ -414,7 +407,7 @@ static void m_capture_start(struct dv_call *call)
 		r = dv_svc_ops(call)->capture_start(
 			dv_svc_guest(call), rq->snaplen, outs, n,
 			rq->interfaces, rq->interfaces_count, &err);
-		finish(call, r, &err);
+		dv_svc_finish(call, r, &err);
 		return;
 	}
 	while (n > 0)
@@ -430,9 +423,10 @@ static void m_capture_start(struct dv_call *call)
 		if (!dv_svc_ops(call)->op)                                     \
 			not_here(call);                                        \
 		else                                                           \
-			finish(call,                                           \
-			       dv_svc_ops(call)->op(dv_svc_guest(call), &err), \
-			       &err);                                          \
+			dv_svc_finish(call,                                    \
+				      dv_svc_ops(call)->op(dv_svc_guest(call), \
+							   &err),              \
+				      &err);                                   \
 	}
 
 SIMPLE(m_capture_stop, capture_stop)
@@ -446,10 +440,10 @@ static void m_start(struct dv_call *call)
 	if (!dv_svc_ops(call)->start)
 		not_here(call);
 	else
-		finish(call,
-		       dv_svc_ops(call)->start(dv_svc_guest(call), call->req,
-					       &err),
-		       &err);
+		dv_svc_finish(call,
+			      dv_svc_ops(call)->start(dv_svc_guest(call),
+						      call->req, &err),
+			      &err);
 }
 
 static void m_crash(struct dv_call *call)

@@ -100,6 +100,19 @@ static int save_data(void *arg, uint64_t id, int fd)
 	return 0;
 }
 
+/* Whoever has it saves it too, or it ends here. */
+static int save_claimed(void *arg, int fd)
+{
+	struct saving *s = arg;
+	uint32_t *one =
+		append(&s->st->claimed, &s->st->claimed_count, sizeof(*one));
+
+	if (!one)
+		return -ENOMEM;
+	*one = dv_fd_to_state(fd);
+	return 0;
+}
+
 static int save_visitor(void *arg, int fd, const void *head, size_t len)
 {
 	struct saving *s = arg;
@@ -144,6 +157,8 @@ int dv_served_save(const struct dv_served *served, dv_ServedState *out,
 	if (r == 0)
 		r = dv_data_save(served->data, save_data, &s);
 	if (r == 0)
+		r = dv_data_save_claimed(served->data, save_claimed, &s);
+	if (r == 0)
 		r = dv_door_save(served->door, save_visitor, &s);
 	return r < 0 ? dv_err_sys(err, -r, "save the state") : 0;
 }
@@ -167,7 +182,7 @@ static char *join(pb_bytes_array_t *const *list, pb_size_t n, size_t *lenp)
 	return dv_buf_take(&all);
 }
 
-static int restore_conn(const struct dv_served *s, const dv_ConnState *c)
+int dv_served_restore_conn(struct dv_server *server, const dv_ConnState *c)
 {
 	dv_autofree struct dv_call_state *calls =
 		calloc((size_t)c->calls_count + 1, sizeof(*calls));
@@ -180,8 +195,7 @@ static int restore_conn(const struct dv_served *s, const dv_ConnState *c)
 	dv_autofree char *in = join(c->in, c->in_count, &to.in_len);
 	dv_autofree char *out = join(c->out, c->out_count, &to.out_len);
 
-	if (!calls || !in || !out || c->server >= DV_SERVED_SERVERS ||
-	    !s->servers[c->server]) {
+	if (!calls || !in || !out || !server) {
 		dv_close(to.fd);
 		return calls && in && out ? -ENOENT : -ENOMEM;
 	}
@@ -195,7 +209,13 @@ static int restore_conn(const struct dv_served *s, const dv_ConnState *c)
 		calls[i].len = c->calls[i].payload->size;
 		calls[i].timeout_ns = c->calls[i].timeout_ns;
 	}
-	return dv_server_restore(s->servers[c->server], &to);
+	return dv_server_restore(server, &to);
+}
+
+static struct dv_server *server_of(const struct dv_served *s,
+				   const dv_ConnState *c)
+{
+	return c->server < DV_SERVED_SERVERS ? s->servers[c->server] : NULL;
 }
 
 static void lost(const struct dv_served *s, int r)
@@ -211,8 +231,12 @@ void dv_served_restore(const struct dv_served *s, const dv_ServedState *st)
 	for (pb_size_t i = 0; i < st->data_count; i++)
 		lost(s, dv_data_restore(s->data, st->data[i].id,
 					dv_fd_from_state(st->data[i].fd)));
+	for (pb_size_t i = 0; i < st->claimed_count; i++)
+		dv_data_restore_claimed(s->data,
+					dv_fd_from_state(st->claimed[i]));
 	for (pb_size_t i = 0; i < st->conns_count; i++)
-		lost(s, restore_conn(s, &st->conns[i]));
+		lost(s, dv_served_restore_conn(server_of(s, &st->conns[i]),
+					       &st->conns[i]));
 	for (pb_size_t i = 0; i < st->visitors_count; i++) {
 		const dv_VisitorState *v = &st->visitors[i];
 

@@ -37,3 +37,6 @@ int dv_served_door(const dv_ServedState *st);
  * logged. Their descriptors are consumed.
  */
 void dv_served_restore(const struct dv_served *s, const dv_ServedState *st);
+/* One connection alone, into @server (NULL: -ENOENT). Its descriptor is
+ * consumed. 0 or -errno. */
+int dv_served_restore_conn(struct dv_server *server, const dv_ConnState *conn);

@@ -43,9 +43,10 @@ static int claim(struct dv_exec *e, int i, uint64_t id, struct dv_err *err)
 		return invalid(err, i, "there are no data connections here");
 	fd = dv_data_claim(e->procs->opts.data, id, &why);
 	if (fd < 0)
-		return dv_err_set(err, -fd, DV_UNKNOWN,
-				  "failed to get %s conn: %s", names[i],
-				  why.msg);
+		return dv_err_set(
+			err, -fd,
+			why.code == DV_EXHAUSTED ? DV_EXHAUSTED : DV_UNKNOWN,
+			"failed to get %s conn: %s", names[i], why.msg);
 	e->conn[i] = fd;
 	return 0;
 }
@@ -167,6 +168,7 @@ static void on_kept_idle(struct dv_kept *kept)
 
 	if (kept == &e->stream[1].kept)
 		hang_up(e);
+	dv_procs_evict_kept(e->procs);
 	dv_exec_check(e);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * What davit.v1.Sandbox and its translations share. Private to this room.
+ * What davit.v1.Sandbox and its translations share, and davit.v1.Keeper, too.
  */
 #include "services/sandbox.h"
 
@@ -38,6 +38,16 @@ static inline void *dv_svc_guest(const struct dv_call *call)
 
 /* How a service says that it failed; dv_call_fail_err() is one. */
 typedef void dv_svc_fail_fn(struct dv_call *call, const struct dv_err *err);
+
+/* Most calls do one thing, and answer nothing. */
+static inline void dv_svc_finish(struct dv_call *call, int r,
+				 const struct dv_err *err)
+{
+	if (r < 0)
+		dv_call_fail_err(call, err);
+	else
+		dv_call_reply(call, NULL);
+}
 
 /* ---- svc_call.c ---- */
 

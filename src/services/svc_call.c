@@ -16,13 +16,17 @@ int dv_svc_stream(struct dv_call *call, uint64_t conn, uint32_t fd,
 		  struct dv_err *err)
 {
 	struct dv_data *data = dv_procs_data(dv_svc(call)->procs);
+	int r;
 
 	if (fd > 0) {
 		if (fd > call->n_fds || call->fds[fd - 1] < 0)
 			return dv_err_set(err, EINVAL, DV_INVALID,
 					  "descriptor %u did not come along",
 					  fd);
-		return dv_take_fd(&call->fds[fd - 1]);
+		r = data ? dv_data_count_claimed(data, call->fds[fd - 1],
+						 call->peer, err)
+			 : 0;
+		return r < 0 ? r : dv_take_fd(&call->fds[fd - 1]);
 	}
 	if (!data)
 		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,

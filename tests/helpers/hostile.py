@@ -483,7 +483,8 @@ def descriptors(agent):
                 run(c, ["/bin/echo", "x"], stdout=d.id)
                 assert d.rest() in (b"", b"x\n")
             except Refused as e:
-                assert "open files" in e.text or "connection" in e.text, e
+                assert ("open files" in e.text or "connection" in e.text or
+                        "streams are open" in e.text), e
         close(many)
         c.ping()
     before.check()
@@ -661,6 +662,106 @@ def last_descriptor(agent):
     before.check()
 
 
+def kmsg_flow(c, d):
+    c.call(DIAG, "Kmsg", msg((1, 1), (2, d.id)))
+
+
+def attached(c, d):
+    if not hasattr(c, "kept"):
+        c.kept = get(c.call(SANDBOX, "Exec", msg(
+            (1, "/bin/sleep"), (1, "1000"), (8, msg((1, 4))))), 1)
+    c.call(SANDBOX, "Attach", msg((1, c.kept), (3, 1), (5, d.id)))
+
+
+def unread_output(c, d):
+    run(c, ["/bin/true"], stdout=d.id)
+
+
+def followed_file(c, d):
+    c.call(DIAG, "ReadFile", msg((1, 1), (2, d.id), (3, "/etc/passwd")))
+
+
+def hold_streams(path, begin, line):
+    """As many as there are to be had, until @line ends."""
+    held, why = [], None
+    with control(path) as c:
+        while why is None and len(held) < 2000:
+            held.append(data_conn(path))
+            try:
+                begin(c, held[-1])
+            except Refused as e:
+                why = e.text
+        line.sendall(f"{len(held) - 1} {why}".encode())
+        line.recv(1)
+
+
+def streams(agent):
+    """
+    For an agent with 1,024 descriptors: one client has every stream that it
+    can get, of each kind, and reads none. Others have theirs.
+    """
+    before = Baseline(agent)
+    for begin in (kmsg_flow, attached, unread_output, followed_file):
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            hold_streams(agent.path, begin, theirs)
+            os._exit(0)
+        theirs.close()
+        ours.settimeout(4 * PATIENCE)
+        told = ours.recv(1000).decode()
+        assert int(told.split()[0]) >= 64, told
+        assert "limit" in told or "already" in told, (begin, told)
+        for _ in range(5):
+            at_once(agent)
+            with control(agent.path) as c, data_conn(agent.path) as d:
+                c.call(DIAG, "ReadFile",
+                       msg((2, d.id), (3, "/proc/self/comm")))
+                assert d.rest() == b"davit-file\n"
+        ours.close()
+        assert os.waitpid(pid, 0)[1] == 0
+    with control(agent.path) as c:
+        c.call(SANDBOX, "Signal", msg((1, 0), (3, 9), (4, 2)))
+    before.check()
+
+
+def own_core(agent):
+    """A core of the agent that nobody reads: it serves others meanwhile."""
+    before = Baseline(agent)
+    with control(agent.path) as c, data_conn(agent.path) as d:
+        c.start(SANDBOX, "Core", msg((1, agent.pid), (2, d.id)))
+        assert d.read(4) == b"\x7fELF"
+        for _ in range(5):
+            at_once(agent)
+        size = 4 + len(d.rest())
+        told = get(answer_of(c.frame()), 1)
+        assert told == size, (told, size)
+    before.check()
+
+
+def refused_capture(agent):
+    """A start that is refused leaves the capture that runs alone."""
+    before = Baseline(agent)
+    with control(agent.path) as c:
+        def query(n):
+            return get(c.call(SANDBOX, "CaptureQuery"), n)
+
+        # Every machine has this one, and every answer lists it.
+        with data_conn(agent.path) as d, data_conn(agent.path) as other:
+            c.call(SANDBOX, "CaptureStart",
+                   msg((1, 100), (2, d.id), (3, "lo")))
+            assert query(2) == 1
+            assert "nosuch0" in c.refused(
+                SANDBOX, "CaptureStart",
+                msg((1, 100), (2, other.id), (3, "nosuch0")))[1]
+            assert query(2) == 1
+            c.call(SANDBOX, "CaptureStop")
+            assert len(d.rest()) > 0
+        until(lambda: query(2) == 0, "it ends")
+    before.check()
+
+
 # ---- slow ones ----------------------------------------------------------
 
 def slow_answers(agent):
@@ -818,6 +919,41 @@ def records(agent):
         assert c.call(SANDBOX, "List")
     # 1,024 records with 2 KiB of their words each.
     before.check(kept=4 * MIB)
+
+
+def kept(agent):
+    """More kept output than has room: the oldest goes, a restart keeps it."""
+    before = Baseline(agent)
+    n = 200
+    with control(agent.path) as c:
+        ids = [get(c.call(SANDBOX, "Exec", msg(
+            (1, "/bin/sh"), (1, "-c"),
+            (1, "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2"),
+            (8, msg((1, 4))), (9, msg((1, 4))))), 1) for _ in range(n)]
+        for i in ids:
+            c.call(SANDBOX, "Wait", msg((1, i)))
+
+        def attach(i):
+            with data_conn(agent.path) as d:
+                r = c.call(SANDBOX, "Attach", msg((1, i), (3, 1), (5, d.id)))
+                return get(r, 1), len(d.rest())
+
+        def gone():
+            try:
+                return attach(ids[n - 129]) is None
+            except Refused as e:
+                return "kept no more" in e.text
+
+        until(gone, "room was made")
+        for _ in range(2):
+            assert attach(ids[-1]) == (300000 - (256 << 10), 256 << 10)
+            until(lambda: agent.sanitized() or
+                  agent.rss() - before.rss < 80 * MIB,
+                  f"80 MiB: {agent.rss() - before.rss >> 20}")
+            c.call(DIAG, "Restart")
+        for i in ids:
+            c.call(SANDBOX, "Release", msg((1, i)))
+    before.check()
 
 
 def killed_clients(agent):
@@ -1007,8 +1143,9 @@ def restart(agent):
 CASES = {f.__name__: f for f in (
     truncation, lengths, four_gib, wrong_types, first_bytes, http2, nesting,
     tiny_frames, guessing, half_open, descriptors, passed_descriptors,
-    greedy, unclaimed, last_descriptor, slow_answers, slow_output, waits,
-    many_execs, records, killed_clients, goes_on, ports, restart)}
+    greedy, unclaimed, last_descriptor, streams, own_core, refused_capture,
+    slow_answers, slow_output, waits,
+    many_execs, records, kept, killed_clients, goes_on, ports, restart)}
 
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
