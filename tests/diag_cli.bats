@@ -482,6 +482,22 @@ start_reader_of_names()
 	! command -v capinfos >/dev/null || run -0 capinfos "$top/b.pcapng"
 }
 
+@test "pcap: a file is left alone when there is no capture" {
+	echo precious >"$top/precious"
+	refused 1 . diag "$top/nobody" pcap -s 300ms "$top/precious"
+	assert_equal "$(cat "$top/precious")" precious
+	if diag pcap -s 300ms "$top/precious" 2>/dev/null; then
+		[ "$(head -c 4 "$top/precious" | od -An -tx1 | tr -d ' ')" = \
+			0a0d0d0a ]
+	fi
+}
+
+@test "inspect -t 0: no limit of time" {
+	run -0 diag inspect -t 0
+	assert_output --partial processes
+	run -0 diag ping -t 0
+}
+
 @test "restart keeps a running command, its bytes and its status" {
 	"$top/davit" diag "$sock" exec -- sh -c \
 		'echo up; read x; echo "got $x"; exit 9' >"$top/out" \

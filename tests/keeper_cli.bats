@@ -120,14 +120,90 @@ can_pause()
 	up web --rootfs "$top/root"
 	run -0 davit exec -u 1001:1002 web -- sh -c 'id -u; id -g'
 	assert_output $'1001\n1002'
-	fails 125 'is not UID' exec -u bob: web true
+	# By name, as the sandbox's own files have it, groups too.
+	run -0 davit exec -u bob web -- id
+	assert_output 'uid=1001(bob) gid=1002(bobs) groups=1007(seven)'
+	assert_equal "$(davit exec -u 1001 web -- id)" "$output"
+	run -0 davit exec -u bob:root web -- sh -c 'id -u; id -g; id -G'
+	assert_output $'1001\n0\n0'
+	run -0 davit exec -u 77:seven web -- sh -c 'id -u; id -g'
+	assert_output $'77\n1007'
+	# The same as the first process has it.
+	run -0 davit run -u bob --rootfs "$top/root" -- id
+	assert_output 'uid=1001(bob) gid=1002(bobs) groups=1007(seven)'
+	fails 125 'unknown user nobody-here' exec -u nobody-here web true
+	fails 125 'unknown group' exec -u bob: web true
+	fails 125 'unknown group nix' exec -u bob:nix web true
+	fails 125 'is empty' exec -u '' web true
+	# What the sandbox did to its own files counts, not what we have.
+	davit exec web -- sh -c 'echo eve:x:66:66::/:/bin/sh >>/etc/passwd'
+	assert_equal "$(davit exec -u eve web -- id -u)" 66
+	davit exec web -- rm /etc/passwd
+	fails 125 'unknown user bob' exec -u bob web true
+	davit stop -t 0 web
+	fails 125 'cannot exec in web' exec -u bob web true
+}
+
+own_user()
+{
+	up web
+	run -0 davit exec -u "$("${as[@]}" id -un)" web -- id -u
+	assert_output "$("${as[@]}" id -u)"
+	davit rm -f web
+}
+
+@test "exec -u: one's own name, without a range of ids" {
+	each_user own_user
+}
+
+@test "exec --ulimit: as asked, and not above the sandbox's" {
+	up web --ulimit nofile=200:300
+	run -0 davit exec --ulimit nofile=100:250 --ulimit core=0 web -- \
+		sh -c 'ulimit -Sn; ulimit -Hn; ulimit -c'
+	assert_output $'100\n250\n0'
+	run -0 davit exec --ulimit nofile=100 --ulimit nofile=90 web -- \
+		sh -c 'ulimit -n'
+	assert_output 90
+	fails 125 'more than' exec --ulimit nofile=100:400 web -- true
+	fails 125 'not a resource' exec --ulimit x=1 web -- true
+	fails 125 'not a limit' exec --ulimit nofile=2:1 web -- true
+}
+
+@test "a record that cannot be written: nothing is run" {
+	up web
+	mkdir dir
+	fails 125 'open record /no/such/dir/r: No such file' \
+		exec --record /no/such/dir/r web -- touch /tmp/ran
+	fails 125 'open record dir: Is a directory' \
+		exec --record dir web -- touch /tmp/ran
+	run -1 davit exec web -- test -e /tmp/ran
+	fails 125 'open record /no/such/dir/r' \
+		run --record /no/such/dir/r -W "$PWD" -- touch "$PWD/ran"
+	fails 125 'open record dir: Is a directory' \
+		run --record dir -W "$PWD" -- touch "$PWD/ran"
+	fails 125 'write /no/such/dir/pid: No such file' \
+		run --pidfile /no/such/dir/pid -W "$PWD" -- touch "$PWD/ran"
+	[ ! -e ran ]
+	# A pid file is made anew: an old one need not be writable.
+	install -m 444 /dev/null pid
+	run -0 davit run -q --pidfile pid -- true
+	[ ! -e pid ]
+	# One that is there, or can be, as always.
+	run -3 davit run --record r -- sh -c 'exit 3'
+	run -4 davit run --record r -- sh -c 'exit 4'
+	record=$(cat r)
+	assert_equal "$(field code)" 4
 }
 
 @test "exec: what cannot be executed" {
 	up web
-	fails 127 'no-such-command' exec web -- no-such-command
+	fails 127 '^davit: exec no-such-command: No such.*PATH' \
+		exec web -- no-such-command
 	fails 127 '/no/such' exec web -- /no/such
-	fails 126 '/etc/passwd' exec web -- /etc/passwd
+	fails 127 'exec .*No such file' exec web -- ''
+	run -127 davit run -q -- ''
+	fails 126 '^davit: exec /etc/passwd: .*execute permission' \
+		exec web -- /etc/passwd
 	fails 125 '/no/dir' exec -w /no/dir web -- true
 }
 
@@ -326,12 +402,14 @@ can_pause()
 		fails 125 'there is no sandbox "nobody"' $verb nobody -- x
 		run -0 davit $verb --help
 	done
-	fails 2 'no limit is named' update nobody
+	fails 125 'health-retries says nothing alone' \
+		run -d --health-retries 1 -- true
+	fails 2 'no limit is named.*hint: davit update ' update nobody
 	fails 2 'is not' update -m x nobody
 	fails 2 'is not' update -c 0.001 nobody
 	fails 2 'is not' update --pids-limit 0 nobody
 	fails 2 'is not' update --io-weight 10001 nobody
-	fails 2 'its new name' rename nobody
+	fails 2 'its new name.*hint: davit rename NAME NEW' rename nobody
 	fails 2 'no signal' stop -s NOPE nobody
 	fails 2 'no duration' stop -t x nobody
 	fails 2 'no signal' kill -s 0 nobody
@@ -349,12 +427,28 @@ can_pause()
 	fails 1 'is taken' rename web other
 	run -0 davit rename web web
 	fails 1 'No such file' upgrade --exe /no/such web
+	run --separate-stderr -1 davit upgrade --json --exe /no/such web
+	[[ $stderr == '{"error":'*'find /no/such'* ]]
 	fails 125 'too much' attach web x
 	fails 2 'too much' inspect web x y
+	fails 2 'too much.*davit top ' top web x
+	fails 2 'too much.*NAME .PATH.' inspect web x y
 	run --separate-stderr -1 davit stop --json nobody
 	record=$stderr
 	assert_equal "$(field error.code)" '"not-found"'
 	is web running
+}
+
+@test "a verb that is none: typing errors, and what others call it" {
+	local row
+
+	for row in lgos:logs exce:exec inspct:inspect ls:ps unpause:resume \
+		start:restart create:'run -d' stats:top remove:rm; do
+		fails 2 "did you mean davit ${row#*:}[?]" "${row%%:*}"
+	done
+	# Those that are not shown are nothing that anybody meant.
+	fails 2 'davit help lists them' compete
+	fails 2 'davit help lists them' __keepr
 }
 
 @test "several names: each is tried, and what fails is said" {
@@ -417,6 +511,14 @@ refuses()
 	run -0 davit stop web
 	[ $SECONDS -lt 8 ]
 	is web exited
+}
+
+@test "one that cannot be paused says what to do" {
+	need_user
+	up web
+	[ "$(davit inspect web cgroup/can_pause)" = false ] ||
+		skip 'it can be paused'
+	fails 1 'no v2 group.*hint: .*davit doctor' pause web
 }
 
 @test "states: exited" {
@@ -488,6 +590,23 @@ refuses()
 	[ $SECONDS -lt 5 ]
 }
 
+@test "a keeper that is stopped: stop says so, rm -f ends it" {
+	local keeper
+
+	up web
+	keeper=$(keeper_of web)
+	kill -STOP "$keeper"
+	run --separate-stderr -1 davit stop -t 0 web
+	[[ ${stderr_lines[0]} == "davit: stop web: its keeper, process $keeper, did not answer within 10 s" ]] ||
+		fail "stderr: $stderr"
+	assert_equal "${stderr_lines[1]}" 'hint: davit rm -f web ends it'
+	run -0 davit rm -f web
+	assert_output ''
+	run -0 davit ps -aq
+	assert_output ''
+	until_true test ! -e "/proc/$keeper"
+}
+
 @test "kill: the first process, or all" {
 	davit run -d -q --name web -- sh -c \
 		'trap "echo got" USR1; trap "" USR2; echo up
@@ -556,6 +675,22 @@ refuses()
 			"$top/work" || fail "$each"
 		davit rm -f t
 	done
+}
+
+@test "attach: on a terminal, to one that is started again" {
+	for each in attach_restarted attach_backoff attach_cooked; do
+		"$PYTHON" "$HELPERS/keeper_term.py" $each "$top/davit" \
+			"$top/work" || fail "$each"
+		davit rm -i -f t
+	done
+}
+
+@test "attach ends with its reader" {
+	up web
+	# Nothing more is ever written: only the end of head can end it.
+	run -0 timeout -s KILL 20 bash -c \
+		'"$1" attach web | true; echo "${PIPESTATUS[0]}"' - "$top/davit"
+	assert_output 141
 }
 
 @test "attach: input and its end, output to its end, the status" {

@@ -2,6 +2,7 @@
 # davit exec, from the keeper's side: what runs beside the first process is as
 # confined as that, its streams are its caller's own, and its end is told.
 load lib
+load keepers
 
 setup()
 {
@@ -18,15 +19,6 @@ teardown()
 			rm -rf "$dir"
 	done
 	davit_teardown
-}
-
-# up NAME [OPTION...]: one that lives until it is removed.
-up()
-{
-	local name=$1
-
-	shift
-	davit run -q -d --name "$name" "$@" -- sleep 1000
 }
 
 down()
@@ -211,12 +203,6 @@ streams()
 	down held
 }
 
-@test "it has a terminal of its own when its caller has one" {
-	up term
-	run -0 "$PYTHON" "$HELPERS/term.py" exec_terminal "$top/davit" term
-	down term
-}
-
 @test "a client that goes leaves what it started" {
 	local pid i
 
@@ -307,4 +293,56 @@ streams()
 		run -127 davit exec s -- /w/l
 	done
 	down s
+}
+
+# attack NAME: what became of the attempt of helpers/ownexe.py.
+attack()
+{
+	local i
+
+	printf '#!/proc/self/exe\n' >"$top/work/own"
+	chmod 755 "$top/work/own"
+	davit run -q -d --name own -v "$top/work:/w" \
+		-v "$HELPERS/ownexe.py:/ownexe.py:ro" -- "$PYTHON" /ownexe.py \
+		$(stat -c '%d %i' "$top/davit") /w/report
+	[ "$1" != upgraded ] || davit upgrade own
+	until davit logs own | grep -q on; do
+		sleep 0.02
+	done
+	for i in $(seq 2000); do
+		[ ! -s "$top/work/report" ] || break
+		davit exec own -- /w/own || :
+	done
+	davit rm -f own
+	cat "$top/work/report"
+	rm "$top/work/report"
+}
+
+@test "nobody inside can change the program file of the keeper" {
+	local before
+
+	need_root
+	unshare -m true 2>/dev/null || skip 'no mounts of our own here'
+	before=$(stat -c '%a %s %Y %Z' "$top/davit")
+	for how in new upgraded; do
+		run -0 attack $how
+		assert_line --partial 'got it: '
+		assert_line 'got it: '
+		assert_equal "$(stat -c '%a %s %Y %Z' "$top/davit")" "$before"
+	done
+}
+
+@test "what was killed for memory is told of that process alone" {
+	need_root
+	davit run -q -d --name mem -m 64m -- sleep 1000 ||
+		skip 'no limit of memory here'
+	# A child of a command, which itself goes on.
+	davit exec mem -- /bin/sh -c "'$PYTHON' -c 'bytearray(200 << 20)'; :"
+	run -137 davit exec --json mem -- /bin/sh -c 'kill -9 $$'
+	assert_output --partial '"ended_by":"signal"'
+	run -137 davit exec --json mem -- "$PYTHON" -c 'bytearray(200 << 20)'
+	assert_output --partial '"ended_by":"oom"'
+	run -137 davit exec --json mem -- /bin/sh -c 'kill -9 $$'
+	assert_output --partial '"ended_by":"signal"'
+	down mem
 }

@@ -180,8 +180,44 @@ assert p["stream"] == "stdout"' "$output"
 	refused 2 'no sandbox is named' logs
 	refused 2 'too much' logs a b
 	refused 2 'is no time' logs --since yesterday a
+	refused 2 'is no time' logs --since 2600-01-01 a
+	[[ $stderr == *'7d (ago)'* ]]
+	refused 2 'is no duration' events --since soon
+	[[ $stderr == *'7d'* ]]
 	refused 2 'is no number of lines' logs -n x a
 	refused 2 'is no number of bytes' logs --offset -1 a
+}
+
+@test "spans of more than 24 days" {
+	start log 'echo one; exec sleep 1000'
+	run -0 davit wait --for one log
+	for span in 1000h 99999h 40d 7d12h; do
+		run -0 davit logs --since $span log
+		assert_output one
+		run -0 davit events --since $span log
+		assert_output --partial started
+	done
+	davit rm -f log
+	refused 125 '"1000h" is not a time' run -d --ttl 1000h -- true
+	[[ $stderr == *'7d; more than 0, 24d20h at most' ]]
+	refused 125 '"25d" is not a time' run --timeout 25d -- true
+	[[ $stderr == *'24d20h at most' ]]
+}
+
+@test "who follows into a socket ends when the other side has gone" {
+	start log 'echo one; exec sleep 1000'
+	"$PYTHON" - "$top/davit" <<'PY'
+import socket, subprocess, sys
+for verb in (["logs", "-f", "log"], ["events", "-f"]):
+    ours, theirs = socket.socketpair()
+    p = subprocess.Popen([sys.argv[1], *verb], stdout=theirs)
+    theirs.close()
+    assert ours.recv(1)
+    ours.close()
+    # As a pipe that nobody reads any more.
+    assert p.wait(timeout=20) == -13, p.returncode
+PY
+	davit rm -f log
 }
 
 @test "an index that was destroyed is an error, and what is before is shown" {

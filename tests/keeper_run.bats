@@ -210,6 +210,71 @@ lives_on()
 	davit rm -f env
 }
 
+# lives_in DIR THING: the directory and the environment of fg, in what it wrote
+# at its last start.
+lives_in()
+{
+	run davit logs env
+	assert_equal "${lines[-1]}" "$1 $2"
+}
+
+@test "a new name changes nothing of its environment and directory" {
+	local pid
+
+	mkdir "$top/work/here"
+	cd "$top/work/here"
+	MY_OWN=thing keep --name one -- sh -c 'echo "$PWD $MY_OWN"; sleep 1000'
+	cd /
+	davit rename one two
+	MY_OWN=other davit restart two
+	davit rename two env
+	soon lives_in "$top/work/here" thing
+	davit upgrade env
+	davit restart env
+	soon lives_in "$top/work/here" thing
+	davit stop -t 0 env
+	davit restart env
+	soon lives_in "$top/work/here" thing
+	davit rm -f env
+	# One in the foreground stores more than its keeper holds.
+	cd "$top/work/here"
+	MY_OWN=fore davit run -q --name one -- sh -c \
+		'echo "$PWD $MY_OWN"; sleep 1000' >/dev/null 3>&- &
+	pid=$!
+	cd /
+	soon has_state one running
+	davit rename one env
+	assert_equal "$(info env state)" '"running"'
+	davit stop -t 0 env
+	wait $pid || :
+	davit restart env
+	soon lives_in "$top/work/here" fore
+	davit rm -f env
+	[ -z "$(ls "$top/run/names")" ]
+}
+
+@test "a later start begins with the limits of an update, of a foreground run too" {
+	local pid
+
+	need_root
+	keep --name lim --pids-limit 40 -- sleep 1000
+	davit update --pids-limit 50 lim || skip 'no limits here'
+	davit stop -t 0 lim
+	davit restart lim
+	assert_equal "$(info lim limits.pids)" 50
+	davit rm -f lim
+	davit run -q --name lim --pids-limit 40 -e A=b -- sleep 1000 3>&- &
+	pid=$!
+	soon has_state lim running
+	davit update --pids-limit 50 lim
+	davit stop -t 0 lim
+	wait $pid || :
+	davit restart lim
+	assert_equal "$(info lim limits.pids)" 50
+	assert_equal "$(davit exec lim -- sh -c 'echo $A')" b
+	davit rm -f lim
+}
+
 @test "what cannot start leaves nothing, and says why" {
 	refused 127 'No such' run -d --name x -- /no-such
 	refused 126 'denied' run -d --name x -- /etc/passwd
@@ -217,6 +282,98 @@ lives_on()
 	refused 125 '"UP" ' run -d --name UP -- true
 	[ -z "$(ls "$top/state")" ]
 	[ ! -L "$top/run/names/x" ]
+}
+
+@test "started in a directory that is gone: in /, like in the foreground" {
+	mkdir "$top/work/gone"
+	cd "$top/work/gone"
+	rmdir "$top/work/gone"
+	assert_equal "$(davit run -q -- pwd)" /
+	keep --name gone -- sh -c 'pwd; exec sleep 1000'
+	run -0 davit wait --for / gone
+	davit restart -t 0 gone
+	run -0 davit wait --for / gone
+	davit rm -f gone
+	cd "$top/work"
+}
+
+name_to_nobody()
+{
+	run -125 --separate-stderr bash -c '"$@" >&-' - "${as[@]}" "$top/davit" \
+		run -q -d -- sleep 1000
+	assert_equal "$stderr" 'davit: write to stdout: Bad file descriptor'
+	run -125 --separate-stderr bash -c '"$@" >/dev/full' - "${as[@]}" \
+		"$top/davit" run -q -d -- sleep 1000
+	assert_equal "$stderr" \
+		'davit: write to stdout: No space left on device'
+	# Neither lives, or is kept: nobody knows its name.
+	run -0 davit ps -aq
+	assert_output ''
+}
+
+@test "one whose name nobody can be told is not left behind" {
+	each_user name_to_nobody
+}
+
+@test "wait --json without a stdout fails" {
+	keep --name end -- true
+	run -0 davit wait end
+	run -125 bash -c '"$@" >&-' - "$top/davit" wait --json end
+	run -125 bash -c '"$@" >/dev/full' - "$top/davit" wait --json end
+	run -125 bash -c '"$@" >&-' - "$top/davit" exec -d end -- true
+	davit rm end
+}
+
+locked_umask()
+{
+	# What davit makes is its own to use; the command has what was asked.
+	(umask 777; keep --name mask -- sh -c 'umask; exec sleep 1000')
+	run -0 davit wait --for 0777 mask
+	assert_equal "$(davit exec mask -- sh -c umask)" 0777
+	davit stop -t 0 mask
+	davit restart mask
+	davit rm -f mask
+	assert_equal "$(umask 777; davit run -q -- sh -c umask)" 0777
+	[ ! -e "$top/run/slots" ] ||
+		assert_equal "$(stat -c %a "$top/run/slots")" 600
+	keep --name mask -- sleep 1000
+	davit rm -f mask
+}
+
+@test "an umask that locks its user out" {
+	each_user locked_umask
+}
+
+@test "more words than a message can count" {
+	local many
+
+	many=$(seq 70000)
+	refused 125 '^davit: more than 65535 arguments' run -- true $many
+	[[ $stderr == *'hint: '*stdin ]]
+	refused 125 '^davit: more than 65535 arguments' run -d -- true $many
+	[[ $stderr == *'hint: '*stdin ]]
+	keep --name many -- sleep 1000
+	run -125 --separate-stderr davit exec many -- true $many
+	[[ $stderr == 'davit: more than 65535 arguments'*'hint: '*stdin ]]
+	# What fits is taken on every way.
+	many=$(seq 60000)
+	run -0 davit run -q -- sh -c 'echo $#' x $many
+	assert_output 60000
+	run -0 davit exec many -- sh -c 'echo $#' x $many
+	assert_output 60000
+	davit rm -f many
+	keep --name many -- sh -c 'echo $#; exec sleep 1000' x $many
+	run -0 davit wait --for 60000 many
+	davit rm -f many
+}
+
+@test "directories that are not absolute are refused" {
+	DAVIT_RUNDIR=run refused 125 'DAVIT_RUNDIR is not absolute: "run"' \
+		run -- true
+	DAVIT_STATEDIR=./x refused 125 'DAVIT_STATEDIR is not absolute: "./x"' \
+		run -d -- true
+	DAVIT_RUNDIR=run refused 1 'DAVIT_RUNDIR is not absolute' ps
+	[ ! -e run ]
 }
 
 @test "a name has one owner, and nothing is started for a second one" {
@@ -332,6 +489,56 @@ tries_of()
 	keep --name wait --restart always -- false
 	soon has_state wait creating
 	davit rm -f wait
+}
+
+@test "between two starts: a time that is over, a stop, a restart" {
+	SECONDS=0
+	keep --name late --restart always --ttl 1s -- false
+	run -124 davit wait late
+	assert_equal "$(info late exit.ended_by)" '"timeout"'
+	assert_equal "$(info late exit.code)" 1
+	davit rm late
+	keep --name wait --restart always -- sh -c '[ -e go ] || exit 3; sleep 1000'
+	soon tried wait 5
+	# It would not begin for seconds.
+	soon has_state wait creating
+	run davit restart wait
+	[ $status = 0 ] || [[ $output == *ended* ]] || fail "$output"
+	soon has_state wait creating
+	davit stop wait
+	assert_equal "$(info wait exit.ended_by)" '"stop"'
+	assert_equal "$(info wait exit.code)" 3
+	davit rm wait
+	[ $SECONDS -lt 10 ]
+}
+
+# tried NAME COUNT: it was started anew so often.
+tried()
+{
+	[ "$(info "$1" restart.count)" -ge "$2" ]
+}
+
+@test "a restart that cannot be says why, and why does so later" {
+	mkdir "$top/work/dir"
+	keep --name gone -v "$top/work/dir:/dir" -- sleep 1000
+	rmdir "$top/work/dir"
+	run -1 davit restart -t 0 gone
+	assert_output --partial "volume source $top/work/dir"
+	has_state gone exited
+	run -0 davit why gone
+	assert_output --partial "volume source $top/work/dir"
+	davit rm gone
+}
+
+@test "one that a signal has stopped heeds a stop" {
+	SECONDS=0
+	keep --name held -- sh -c 'trap "exit 4" TERM; echo on; while :; do sleep 0.02; done'
+	soon grep -q on "$top/state/$(id_of held)/log"
+	davit kill -s STOP held
+	davit stop -t 8 held
+	assert_equal "$(info held exit.code)" 4
+	[ $SECONDS -lt 8 ]
+	davit rm held
 }
 
 @test "a command that is gone at its restart is tried again, and shown" {
@@ -499,6 +706,60 @@ settled()
 		assert_equal "$(davit logs n$i)" "i am $i"
 		davit rm n$i
 	done
+}
+
+# in_tmpfs SCRIPT: RUNDIR is a small file system of its own; `full` fills it, and
+# `room` makes room again. `state` and `pid` are those of web as anybody sees
+# them.
+in_tmpfs()
+{
+	cat >"$top/lib" <<-'EOF'
+		davit() { "$top/davit" "$@"; }
+		full() { dd if=/dev/zero of="$top/run/fill" bs=4k 2>/dev/null || :; }
+		room() { rm "$top/run/fill"; }
+		of_web() { davit ps -a --json | tr , '\n' | sed -n "s/^\"$1\"://p"; }
+		state() { of_web state | tr -d '"'; }
+		pid() { of_web pid; }
+		soon() { until "$@"; do :; done; }
+		is() { [ "$(state)" = "$1" ]; }
+		has_pid() { [ -e "/proc/$(pid)/fd" ]; }
+		mount -t tmpfs -o size=256k,mode=700 none "$top/run"
+		trap 'rm -f "$top/run/fill"; davit rm -f web' EXIT
+	EOF
+	run -0 env top="$top" timeout 40 unshare -m --propagation private \
+		sh -exc '. "$top/lib"'"
+			$1"
+	rm "$top/lib"
+}
+
+@test "what became of it while RUNDIR was full is seen when there is room" {
+	need_root
+	in_tmpfs '
+		davit run -d -q --name web -- sleep 1000
+		davit pause web
+		full
+		davit resume web
+		is paused
+		room
+		soon is running
+		davit exec web -- true
+		full
+		davit restart -t 0 web
+		davit exec web -- true
+		! has_pid
+		room
+		soon has_pid'
+}
+
+@test "an upgrade needs no room in RUNDIR" {
+	need_root
+	in_tmpfs '
+		davit run -d -q --name web -- sleep 1000
+		full
+		davit upgrade web
+		davit exec web -- true
+		davit upgrade web
+		is running'
 }
 
 @test "a state directory that cannot be written is an error at once" {

@@ -78,11 +78,11 @@ listed()
 {
 	up web --label app=x --label tier=front
 	ended job 'exit 3' --label app=y
-	run -0 davit ps
+	run --separate-stderr -0 davit ps
 	[[ ${lines[0]} =~ ^NAME/ID\ +STATE\ +BOUNDARY\ +PID\ +CREATED ]]
 	[[ ${lines[1]} =~ ^web\ +running\ +process\ +[0-9]+\ .*\ ago\ +-\ +sleep\ 1000$ ]]
 	[ ${#lines[@]} = 2 ]
-	run -0 davit ps -a
+	run --separate-stderr -0 davit ps -a
 	[ ${#lines[@]} = 3 ]
 	[[ ${lines[1]} =~ ^job\ +exited\ .*\ 3\ +/bin/sh\ -c\ exit\ 3$ ]]
 	run -0 davit ps -aq
@@ -110,6 +110,16 @@ listed()
 	each_user listed
 }
 
+@test "labels: the last one of a key counts, and they are text" {
+	up web --label app=x --label apple=z --label app=y
+	assert_equal "$(member web labels)" "{'app': 'y', 'apple': 'z'}"
+	assert_equal "$(davit ps -q --filter label=app=y | wc -l)" 1
+	assert_equal "$(davit ps -q --filter label=app=x | wc -l)" 0
+	fails 125 'is not a label' run -d --label $'a=\xff' -- true
+	fails 125 'is not a label' run -d --label =b -- true
+	davit rm -f web
+}
+
 @test "ps is used rightly or says how" {
 	fails 2 'is no filter' ps --filter app=x
 	fails 2 'there is no state "gone"' ps --filter state=gone
@@ -119,6 +129,58 @@ listed()
 	[ ${#lines[@]} = 1 ]
 	run -0 davit ps --json
 	assert_output '[]'
+}
+
+lacking()
+{
+	local what
+
+	up web
+	up db
+	what=$(member web missing)
+	run --separate-stderr -0 davit ps
+	[ ${#lines[@]} = 3 ]
+	if [ -z "$what" ]; then
+		assert_equal "$stderr" ''
+	else
+		assert_equal "$stderr" "davit: db, web: without $what"
+	fi
+	run --separate-stderr -0 davit ps --json
+	assert_equal "$stderr" ''
+	run --separate-stderr -0 davit ps -q
+	assert_equal "$stderr" ''
+	davit rm -f web db
+}
+
+@test "ps says what the living go without, once for all" {
+	each_user lacking
+}
+
+@test "ps: a keeper without a control group of its own" {
+	need_root
+	local here
+
+	here=$(sed -n 's/^0:://p' /proc/self/cgroup)
+	up web
+	[ -z "$(member web missing)" ] || skip "$(member web missing)"
+	davit rm -f web
+	# Nothing of the kernel's groups can be seen, let alone made.
+	unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup &&
+		exec "$@"' sh "$top/davit" run -d -q --name web -- \
+		sleep 1000 >/dev/null
+	run --separate-stderr -0 davit ps
+	[[ $stderr == 'davit: web: without '*'control group of its own for the keeper'* ]] ||
+		fail "$stderr"
+	davit rm -f web
+	run --separate-stderr -0 davit ps -a
+	assert_equal "$stderr" ''
+}
+
+@test "ps is no wider than the terminal" {
+	davit run -d -q --name long -- /bin/sh -c \
+		'sleep 1000 # a comment that is longer than any column is wide'
+	"$PYTHON" "$HELPERS/keeper_term.py" ps_width "$top/davit" "$top/work"
+	davit rm -f long
 }
 
 @test "a long command is cut, and whole on request" {
@@ -162,6 +224,17 @@ listed()
 	fails 1 'is empty' why ''
 	run -0 davit rm --ignore wbe
 	assert_output ''
+	# A beginning is good enough for a look, not for a unit that forgets.
+	ended webjob true
+	run -0 davit rm --ignore webj we
+	assert_output ''
+	assert_equal "$(state_of webjob)" exited
+	run -0 davit rm --ignore webjob
+	fails 1 'no sandbox' why webjob
+	# Nor for one that stops.
+	run -0 davit stop --ignore we none
+	assert_output ''
+	assert_equal "$(state_of web)" running
 	davit rm -f web
 	fails 1 'no sandbox at all' why -l
 }
@@ -283,6 +356,22 @@ listed()
 	run -0 davit why slow
 	[[ $output == 'slow was stopped because its time was over'* ]]
 	davit rm slow
+}
+
+@test "why --json: one document" {
+	ended bad 'echo one >&2; kill -9 $$'
+	run --separate-stderr -0 davit why --json bad
+	"$PYTHON" -c 'import json, sys
+d = json.loads(sys.argv[1])
+assert d["name"] == "bad" and d["state"] == "exited", d
+assert d["code"] == 137 and d["signal"] == "SIGKILL", d
+assert d["ended_by"] == "signal", d
+assert d["text"].startswith("bad was ended by SIGKILL"), d
+assert "| one" in d["text"], d' "$output"
+	run --separate-stderr -1 davit why --json nobody
+	assert_equal "$output" ''
+	[[ $stderr == '{"error":'* ]]
+	davit rm bad
 }
 
 @test "why: alive, paused, dead" {
@@ -671,4 +760,47 @@ EOF
 	davit rm $(davit ps -aq --filter state=exited | head -n 900)
 	assert_equal "$(davit ps -aq | wc -l)" 101
 	davit rm $(davit ps -aq)
+}
+
+@test "a long RUNDIR: what has ended is waited for, renamed, restarted, removed" {
+	local long
+
+	long=$top/run/$(printf 'x%.0s' {1..100})
+	mkdir -m 700 "$long"
+	export DAVIT_RUNDIR=$long
+	up web
+	run -0 davit exec web -- echo hi
+	assert_output hi
+	davit stop -t 0 web
+	run -137 davit wait web
+	davit rename web db
+	davit restart db
+	davit stop -t 0 db
+	davit rm db
+	up web
+	davit rm -f web
+	export DAVIT_RUNDIR=$top/run
+	rm -rf "$long"
+}
+
+@test "with another RUNDIR one that lives is not dead, and stays" {
+	local pid
+
+	up web
+	pid=$(member web keeper)
+	export DAVIT_RUNDIR=$top/work/other
+	assert_equal "$(state_of web)" running
+	fails 1 "its keeper, process $pid, cannot be reached by this RUNDIR" stop web
+	fails 1 "process $pid, cannot be reached" restart web
+	fails 1 'it lives' rm web
+	fails 1 "process $pid, cannot be reached" rm -f web
+	# SIGTERM to a keeper is a stop.
+	kill "$pid"
+	SECONDS=0
+	until [ "$(state_of web)" = exited ]; do
+		[ $SECONDS -lt 20 ] || fail "web is $(state_of web)"
+	done
+	davit rm web
+	rm -rf "$DAVIT_RUNDIR"
+	export DAVIT_RUNDIR=$top/run
 }

@@ -30,6 +30,7 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 		        while b := self.request.recv(65536):
 		            self.request.sendall(b)
 		socketserver.ThreadingTCPServer.allow_reuse_address = True
+		socketserver.ThreadingTCPServer.request_queue_size = 64
 		s = socketserver.ThreadingTCPServer(("127.0.0.1", 5000), Echo)
 		print("ready", flush=True)
 		s.serve_forever()
@@ -91,5 +92,109 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 	davit upgrade up
 	run -124 timeout 20 "$top/davit" wait up
 	davit why up
+	davit rm up
+}
+
+# document KEY: of up, as anybody sees it.
+document()
+{
+	davit ps -a --json | "$PYTHON" -c 'import json, sys
+print(json.load(sys.stdin)[0][sys.argv[1]])' "$1"
+}
+
+soon()
+{
+	local until=$((SECONDS + 10))
+
+	until "$@"; do
+		[ $SECONDS -lt $until ] || fail "never came true: $*"
+		sleep 0.02
+	done
+}
+
+is() { [ "$(document "$1")" = "$2" ]; }
+
+@test "a program that is gone when it is to be executed: all is as before" {
+	davit run -d --name up --health true --health-interval 1s -- sleep 1000
+	davit exec up -- sh -c 'sleep 2; exit 8' & client=$!
+	soon is health good
+	for _ in 1 2 3; do
+		cat >brief <<-'EOF'
+			#!/bin/sh
+			rm -- "$0"
+			exit 86
+		EOF
+		chmod +x brief
+		run -1 davit upgrade --exe "$PWD/brief" up
+		[[ "$output" == *"execute $PWD/brief: No such file"* ]] ||
+			fail "$output"
+		[[ "$(davit inspect up sandbox/health)" == *good* ]]
+		[ "$(davit exec up -- echo still)" = still ]
+	done
+	davit upgrade up
+	st=0; wait $client || st=$?
+	[ "$st" = 8 ]
+	[[ "$(davit inspect up sandbox/health)" == *good* ]]
+	davit rm -f up
+}
+
+@test "health goes on: a check that runs is waited for, failures are counted" {
+	touch hold
+	davit run -d --name up -v "$PWD:/w" --health \
+		'echo on >/w/on; while [ -e /w/hold ]; do sleep 0.01; done; exit 1' \
+		--health-interval 2s --health-retries 1 -- sleep 1000
+	soon test -s on
+	davit upgrade up
+	is health starting
+	rm hold
+	soon is health bad
+	davit upgrade up
+	is health bad
+	# Nothing is left of it but what runs.
+	run -0 davit inspect up processes
+	refute_output --partial 'exit'
+	davit rm -f up
+}
+
+@test "the idle time goes on" {
+	davit run -d --name up --idle-timeout 1s -- sleep 1000
+	upgraded()
+	{
+		! davit upgrade up 2>/dev/null
+	}
+	soon upgraded
+	soon is state exited
+	davit rm up
+}
+
+@test "the new program writes the document anew" {
+	davit run -d --name up -- sleep 1000
+	version=$(document version)
+	sed -i 's/"version":"[^"]*"/"version":"old"/' \
+		"$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/state.json"
+	is version old
+	davit upgrade up
+	is version "$version"
+	is state running
+	davit rm -f up
+}
+
+@test "a program that cannot go on says why, and its end is that of a keeper" {
+	davit run -d --name up -- sleep 1000
+	pid=$(document pid) keeper=$(document keeper)
+	davit exec up -- sleep 1000 & client=$!
+	dir=$DAVIT_STATEDIR/$(readlink "$DAVIT_RUNDIR/names/up")
+	soon eval 'davit top -n 1 up | grep -c "sleep 1000" | grep -qx 2'
+	rm "$dir/log"
+	mkdir "$dir/log"
+	run -1 timeout 20 "$top/davit" upgrade up
+	[[ "$output" == *'open log log: Is a directory'* ]]
+	soon test ! -e "/proc/$keeper/fd"
+	soon is state dead
+	soon test ! -e "/proc/$pid/fd"
+	run ! wait $client
+	run -0 davit why up
+	[[ "$output" == *'open log log: Is a directory'* ]]
+	rmdir "$dir/log"
 	davit rm up
 }

@@ -494,9 +494,9 @@ start_background()
 }
 
 @test "what fails after the start ends it" {
-	run -125 confined --pidfile /no/such/pid -- \
-		/bin/sh -c 'sleep 1000 & sleep 1000'
-	grep -q 'write /no/such/pid' "$top/said"
+	run -125 confined --info-fd 9 -- \
+		/bin/sh -c 'sleep 1000 & sleep 1000' 9>/dev/full
+	grep -q 'write to the info descriptor: No space' "$top/said"
 	assert_equal "$(davit_rundir_left)" ''
 	assert_equal "$(davit_processes)" ''
 }

@@ -37,12 +37,17 @@ teardown()
 	grep -v -e '^/\* SPDX' -e '^ \*' -e '^/\*$' "$SRC/examples/hello.c" |
 		sed '/./,$!d' >"$top/example.c"
 	run -0 diff "$top/readme.c" "$top/example.c"
-	run -0 cc "${san[@]}" -I"$SRC/include" "$top/readme.c" -o "$top/hello" \
+	[ "$(wc -l <"$top/readme.c")" -le 15 ]
+	run -0 cc "${san[@]}" -Wall -Wextra -Werror -I"$SRC/include" \
+		"$top/readme.c" -o "$top/hello" \
 		-L"$LIBDAVIT" -ldavit
 	cd "$top"
 	run -0 env LD_LIBRARY_PATH="$LIBDAVIT" ./hello
 	assert_output 'hello, sailor
 (exit 0)'
+	# What fails is said, and is its status.
+	run -125 env LD_LIBRARY_PATH="$LIBDAVIT" PATH="$top/none" ./hello
+	assert_output --partial sh
 }
 
 @test "the shared library exports only what the headers declare" {

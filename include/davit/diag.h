@@ -111,6 +111,11 @@ enum {
 	DV_DIAG_STDERR = 4,
 };
 
+struct dv_diag_rlimit {
+	int resource;        /* RLIMIT_* */
+	uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
 struct dv_diag_exec {
 	size_t size;
 	const char *const *argv; /* NULL-terminated, at least one */
@@ -136,6 +141,15 @@ struct dv_diag_exec {
 	/* With tty: its master is stream 0 of the process, and nobody else's.
 	 */
 	bool take_terminal;
+	/* With has_ids: the supplementary groups (borrowed). */
+	const uint32_t *groups;
+	size_t n_groups;
+	/* dv_sandbox_exec() only, and instead of has_ids: "USER[:GROUP]" by
+	 * name or number, looked up in the sandbox's own files. */
+	const char *user;
+	/* Its resource limits (borrowed), each of them at most once. */
+	const struct dv_diag_rlimit *rlimits;
+	size_t n_rlimits;
 };
 
 /* clang-format off */

@@ -11,6 +11,7 @@
  * what the first one found. An expectation belongs to the loop and the thread
  * of its sandbox, and is freed before it.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,10 +44,11 @@ struct dv_expect_opts {
 	uint32_t streams;       /* DV_DIAG_STDOUT | DV_DIAG_STDERR; 0: both */
 	uint64_t offset;        /* look from here on */
 	uint64_t since_unix_ns; /* and not at what is older; 0: at all */
+	bool this_run;          /* as in struct dv_sandbox_log_opts */
 };
 
 /* clang-format off */
-#define DV_EXPECT_OPTS_INIT { sizeof(struct dv_expect_opts), 0, 0, 0 }
+#define DV_EXPECT_OPTS_INIT { sizeof(struct dv_expect_opts), 0, 0, 0, false }
 /* clang-format on */
 
 /* @opts may be NULL. A sandbox without a log has only exits and deadlines. */

@@ -92,6 +92,9 @@ struct dv_sandbox_info {
 	enum dv_health health;
 	bool has_exit;
 	struct dv_exit exit; /* of the present or last end */
+	/* From a stop to SIGKILL, if the stop does not say; -1: not known,
+	 * as its keeper is of an older version. */
+	int32_t stop_timeout_ms;
 };
 
 /* Frees what @info points to; idempotent. */
@@ -255,6 +258,8 @@ struct dv_sandbox_stop {
 /*
  * Stop it; done as soon as its last process is gone. One that has ended
  * already: 0. A paused one is resumed for it. @stop and @exit may be NULL.
+ * -ETIMEDOUT: its keeper has not answered 10 s after the last process should
+ * have been killed.
  */
 DV_API int dv_sandbox_stop(struct dv_sandbox *sb,
 			   const struct dv_sandbox_stop *stop,
@@ -268,7 +273,8 @@ DV_API int dv_sandbox_pause(struct dv_sandbox *sb, const struct dv_how *how,
 			    struct dv_err *err);
 DV_API int dv_sandbox_resume(struct dv_sandbox *sb, const struct dv_how *how,
 			     struct dv_err *err);
-/* Stop it if it runs, and start it anew: same id, name and log. */
+/* Stop it if it runs, and start it anew: same id, name and log. -ETIMEDOUT: as
+ * dv_sandbox_stop(), and 90 s for the start. */
 DV_API int dv_sandbox_restart(struct dv_sandbox *sb,
 			      const struct dv_sandbox_stop *stop,
 			      const struct dv_how *how, struct dv_err *err);
@@ -281,7 +287,10 @@ DV_API int dv_sandbox_update(struct dv_sandbox *sb,
 /* Execute the keeper anew in place: @exe, or (NULL) its own program file. */
 DV_API int dv_sandbox_upgrade(struct dv_sandbox *sb, const char *exe,
 			      const struct dv_how *how, struct dv_err *err);
-/* Its documents, log and name. One that lives: -EBUSY, or (@force) killed. */
+/*
+ * Its documents, log and name. One that lives: -EBUSY, or (@force) killed: by
+ * its keeper, or with it when that does not answer within 5 s.
+ */
 DV_API int dv_sandbox_remove(struct dv_sandbox *sb, bool force,
 			     const struct dv_how *how, struct dv_err *err);
 
@@ -312,11 +321,16 @@ struct dv_sandbox_log_opts {
 	int64_t tail;     /* the last lines only; -1: all */
 	uint64_t since_unix_ns, until_unix_ns; /* 0: no limit */
 	bool follow; /* wait for more until it has ended for good */
+	/* Only what the present run wrote, or the last one. since_unix_ns is
+	 * then when it was started (UINT64_MAX: it has not begun) and tells
+	 * only a run that wrote nothing yet from the one before: no clock that
+	 * is set back while it runs matters. */
+	bool this_run;
 };
 
 /* clang-format off */
 #define DV_SANDBOX_LOG_INIT { sizeof(struct dv_sandbox_log_opts), 0, 0, -1, \
-			      0, 0, false }
+			      0, 0, false, false }
 /* clang-format on */
 
 struct dv_sandbox_piece {
@@ -345,6 +359,13 @@ DV_API int dv_sandbox_log_next(struct dv_sandbox_log *log,
 			       struct dv_err *err);
 /* Readable when there may be more; borrowed. Only when following. */
 DV_API int dv_sandbox_log_fd(const struct dv_sandbox_log *log);
+/*
+ * What its keeper could not do: lines of "TIME error: TEXT" or "TIME warning:
+ * TEXT", the last 32 KiB of them; *textp is owned by the caller. -ENOENT: there
+ * are none.
+ */
+DV_API int dv_sandbox_keeper_log(struct dv_sandbox *sb, char **textp,
+				 struct dv_err *err);
 
 /* ---- what happened -------------------------------------------------------
  */

@@ -7,14 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <davit/loop.h>
 
 #include "base/buf.h"
 #include "base/def.h"
 #include "base/fmt.h"
 
-/* Enough for a /proc file in one read. */
-#define READ_CHUNK 4096
+enum {
+	READ_CHUNK = 4096, /* enough for a /proc file in one read */
+	/* Between two looks at a lock: as long as it is held, and longer. */
+	LOCK_NAP_NS = 100000,
+	LOCK_NAP_MAX_NS = 10000000,
+};
 
 int dv_close(int fd)
 {
@@ -325,15 +332,21 @@ int dv_fd_lock(int fd)
 	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
 }
 
-int dv_fd_lock_wait(int fd)
+/*
+ * The kernel waits for a lock without a deadline or not at all, and a signal to
+ * end that is not ours to take: so it is asked again, more and more seldom.
+ */
+int dv_fd_lock_wait(int fd, int timeout_ms)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	uint64_t until = dv_now_ns() + (uint64_t)timeout_ms * 1000000;
+	struct timespec nap = { .tv_nsec = LOCK_NAP_NS };
 	int r;
 
-	do
-		r = fcntl(fd, F_OFD_SETLKW, &lock);
-	while (r < 0 && errno == EINTR);
-	return r < 0 ? -errno : 0;
+	while ((r = dv_fd_lock(fd)) == -EAGAIN && dv_now_ns() < until) {
+		nanosleep(&nap, NULL);
+		nap.tv_nsec = dv_min(nap.tv_nsec * 2, (long)LOCK_NAP_MAX_NS);
+	}
+	return r == -EAGAIN ? -ETIMEDOUT : r;
 }
 
 int dv_fd_locked(int fd)

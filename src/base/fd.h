@@ -67,8 +67,9 @@ int dv_replace_file(int dirfd, const char *path, const void *data, size_t len,
  * at the lock of another sandbox does not lose our own. -EAGAIN: it is held.
  */
 int dv_fd_lock(int fd);
-/* The same, and waits: only for what is held for a moment. */
-int dv_fd_lock_wait(int fd);
+/* The same, and waits: only for what is held for a moment. -ETIMEDOUT: it was
+ * not for @timeout_ms. */
+int dv_fd_lock_wait(int fd, int timeout_ms);
 /* 1 when somebody else holds it, 0 when it is free, -errno. */
 int dv_fd_locked(int fd);
 

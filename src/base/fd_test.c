@@ -226,3 +226,21 @@ TEST(recv_fd_of_several_leaks_none)
 		CHECK_EQ(dv_recv_fd(b), -EBADMSG);
 	}
 }
+
+TEST(lock_that_is_held_is_waited_for_no_longer_than_said)
+{
+	char name[32];
+	int dir = make_tmp(name);
+	dv_autofd int a = openat(dir, "l", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	dv_autofd int b = openat(dir, "l", O_RDWR | O_CLOEXEC);
+
+	CHECK_EQ(dv_fd_lock_wait(a, 0), 0);
+	CHECK_EQ(dv_fd_lock_wait(b, 0), -ETIMEDOUT);
+	CHECK_EQ(dv_fd_lock_wait(b, 20), -ETIMEDOUT);
+	CHECK_EQ(dv_fd_locked(b), 1);
+	a = dv_close(a);
+	CHECK_EQ(dv_fd_lock_wait(b, 20), 0);
+	CHECK_EQ(dv_fd_lock_wait(-1, 20), -EBADF);
+	dv_close(dir);
+	remove_tmp(name);
+}

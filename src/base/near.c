@@ -46,7 +46,7 @@ const char *dv_did_you_mean(const char *word,
 			    const void *table)
 {
 	size_t len = strlen(word);
-	size_t best = len < 4 ? 2 : 3; /* further away is a guess, not a hint */
+	size_t best = len <= 4 ? 2 : 3; /* what is further away is a guess */
 	const char *found = NULL, *name;
 
 	for (size_t n = 0; (name = name_at(table, n)); n++) {

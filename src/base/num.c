@@ -138,10 +138,8 @@ static const struct {
 	const char *name;
 	uint32_t ms;
 } time_units[] = {
-	{ "h", 3600000 },
-	{ "m", 60000 },
-	{ "s", 1000 },
-	{ "ms", 1 },
+	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 },
+	{ "s", 1000 },     { "ms", 1 },
 };
 
 /* Read a unit; *@unitp is its row. -EINVAL when there is none. */
@@ -160,13 +158,13 @@ static int scan_unit(const char **sp, size_t *unitp)
 	return -EINVAL;
 }
 
-int dv_parse_duration(const char *s, int *msp)
+int dv_parse_span(const char *s, uint64_t *msp)
 {
 	uint64_t sum = 0;
 	size_t next = 0; /* the first unit that may still come */
 
 	do {
-		size_t unit = 2; /* seconds, for a number on its own */
+		size_t unit = 3; /* seconds, for a number on its own */
 		struct decimal d;
 		uint64_t ms = 0;
 		int r = scan_decimal(&s, &d);
@@ -183,9 +181,20 @@ int dv_parse_duration(const char *s, int *msp)
 		if (__builtin_add_overflow(sum, ms, &sum))
 			return -ERANGE;
 	} while (*s);
-	if (sum > INT_MAX)
+	*msp = sum;
+	return 0;
+}
+
+int dv_parse_duration(const char *s, int *msp)
+{
+	uint64_t ms;
+	int r = dv_parse_span(s, &ms);
+
+	if (r < 0)
+		return r;
+	if (ms > INT_MAX)
 		return -ERANGE;
-	*msp = (int)sum;
+	*msp = (int)ms;
 	return 0;
 }
 

@@ -14,10 +14,13 @@ int dv_parse_i64(const char *s, int64_t min, int64_t max, int64_t *outp);
  */
 int dv_parse_size(const char *s, uint64_t *bytesp);
 /*
- * "10", "1.5s", "200ms", "2m", "1h30m": h m s ms, the longer unit first,
- * seconds when there is none. ms, rounded down; max 2^31-1.
+ * "10", "1.5s", "200ms", "2m", "1h30m", "7d": d h m s ms, the longer unit
+ * first, seconds when there is none. ms, rounded down.
  */
+int dv_parse_span(const char *s, uint64_t *msp);
+/* The same, up to what an int of ms can hold. */
 int dv_parse_duration(const char *s, int *msp);
+#define DV_DURATION_MAX_TEXT "24d20h"
 /* "1.5" -> 1500, rounded down, at most 999999 before the point. */
 int dv_parse_milli(const char *s, uint32_t *millip);
 /*

@@ -158,7 +158,12 @@ TEST(duration_accepts_and_refuses)
 		{ "-1", -EINVAL, 0 },
 		{ "1 s", -EINVAL, 0 },
 		{ "1.s", -EINVAL, 0 },
-		{ "1d", -EINVAL, 0 },
+		{ "1d", 0, 86400000 },
+		{ "1d2h3m4s5ms", 0, 93784005 },
+		{ DV_DURATION_MAX_TEXT, 0, 2145600000 },
+		{ "25d", -ERANGE, 0 },
+		{ "1h1d", -EINVAL, 0 },
+		{ "1w", -EINVAL, 0 },
 		{ "1s ", -EINVAL, 0 },
 	};
 
@@ -168,6 +173,19 @@ TEST(duration_accepts_and_refuses)
 		CHECK_EQ(dv_parse_duration(rows[i].s, &v), rows[i].r);
 		CHECK_EQ(v, rows[i].r ? UNTOUCHED : rows[i].v);
 	}
+}
+
+TEST(span_has_64_bits)
+{
+	uint64_t ms = 7;
+
+	CHECK_EQ(dv_parse_span("1000h", &ms), 0);
+	CHECK(ms == UINT64_C(3600000000));
+	CHECK_EQ(dv_parse_span("20000d12h", &ms), 0);
+	CHECK(ms == UINT64_C(20000) * 86400000 + 43200000);
+	CHECK_EQ(dv_parse_span("99999999999999999h", &ms), -ERANGE);
+	CHECK_EQ(dv_parse_span("1d-", &ms), -EINVAL);
+	CHECK(ms == UINT64_C(20000) * 86400000 + 43200000);
 }
 
 TEST(milli_accepts_and_refuses)

@@ -22,7 +22,7 @@
 #include "base/fd.h"
 #include "base/fmt.h"
 #include "base/num.h"
-#include "cli/attach_keys.h"
+#include "cli/attach_input.h"
 #include "cli/diag.h"
 #include "cli/help.h"
 #include "cli/relay.h"
@@ -45,7 +45,7 @@ struct attach {
 	/* Of the sandbox. */
 	struct dv_sandbox *sb; /* owned */
 	struct dv_loop *loop;
-	bool terminal, takes_input, over;
+	bool takes_input, over;
 	char name[DV_SANDBOX_NAME_MAX + 1];
 	struct dv_op *wait;
 	struct dv_exit exit;
@@ -58,15 +58,10 @@ struct attach {
 	struct dv_sandbox_piece piece; /* what is left of it */
 	struct dv_end out[2];          /* our stdout and stderr */
 	bool log_ended;
-	/* Its input. */
-	struct attach_keys keys;
-	struct dv_relay in;
-	int input; /* a duplicate, for its end; owned, -1 */
-	struct dv_src input_src;
+	struct attach_input in;
 	/* Ourselves. */
 	struct dv_signals signals;
 	int signal; /* that ended us */
-	bool detached;
 	int r;
 	struct dv_err err;
 };
@@ -100,7 +95,10 @@ static void on_out0(struct dv_src *src, uint32_t events DV_UNUSED)
 	struct attach *a = dv_container_of(src, struct attach, out[0].src);
 
 	dv_src_del(src);
-	pump(a);
+	if (a->piece.len > 0)
+		pump(a);
+	else /* nobody is there who could read what comes next */
+		fail(a, dv_stdout_failed(EPIPE, &a->err));
 }
 
 static void on_out1(struct dv_src *src, uint32_t events DV_UNUSED)
@@ -121,8 +119,11 @@ static int put(struct attach *a)
 		ssize_t n = dv_end_write(out, a->piece.data, a->piece.len);
 
 		if (n == -EAGAIN) {
-			int r = dv_src_add(a->loop, &out->src, out->fd,
-					   EPOLLOUT, which ? on_out1 : on_out0);
+			int r;
+
+			dv_src_del(&out->src);
+			r = dv_src_add(a->loop, &out->src, out->fd, EPOLLOUT,
+				       which ? on_out1 : on_out0);
 			return r < 0 ? r : DV_MORE;
 		}
 		if (n < 0)
@@ -144,11 +145,15 @@ static int next_piece(struct attach *a)
 	return r;
 }
 
+/* Also for the end of our reader, when it can have no other. */
 static void wait_for_log(struct attach *a)
 {
+	struct dv_end *out = &a->out[0];
 	int r = dv_src_add(a->loop, &a->log_src, dv_sandbox_log_fd(a->log),
 			   EPOLLIN, on_log);
 
+	if (r == 0 && out->unique && !out->src.loop)
+		r = dv_src_add(a->loop, &out->src, out->fd, 0, on_out0);
 	if (r < 0)
 		fail(a, dv_err_sys(&a->err, -r, "watch the log"));
 }
@@ -157,6 +162,9 @@ static void pump(struct attach *a)
 {
 	int r = 0;
 
+	/* The reader's end may call us while one of these still would. */
+	dv_defer_del(&a->more);
+	dv_src_del(&a->log_src);
 	for (int i = 0; i < BUDGET && r == 0; i++) {
 		r = put(a);
 		if (r < 0) {
@@ -200,7 +208,7 @@ static int64_t lines_shown(const struct attach *a)
 
 	if (a->over)
 		return -1;
-	return a->terminal && dv_term_size(1, &ws) ? ws.ws_row : 0;
+	return a->in.terminal && dv_term_size(1, &ws) ? ws.ws_row : 0;
 }
 
 static int open_log(struct attach *a, int64_t offset, int64_t tail)
@@ -225,136 +233,6 @@ static int open_log(struct attach *a, int64_t offset, int64_t tail)
 	return r;
 }
 
-/* ---- its input -------------------------------------------------------------
- */
-
-static char *on_typed(struct dv_relay *relay, char *at, size_t *lenp)
-{
-	struct attach *a = dv_container_of(relay, struct attach, in);
-
-	at = attach_keys_find(&a->keys, at, lenp);
-	a->detached |= a->keys.found;
-	return at;
-}
-
-static void on_delivered(struct dv_src *src, uint32_t events DV_UNUSED)
-{
-	struct attach *a = dv_container_of(src, struct attach, input_src);
-
-	dv_src_del(src);
-	a->input = dv_close(a->input);
-}
-
-/* The keeper let go of our socket: somebody else has the place now, unless it
- * is the end. The terminal is the user's again, or ^C would do nothing. */
-static void input_lost(struct attach *a)
-{
-	const struct dv_sandbox_info *info;
-
-	a->input = dv_close(a->input);
-	if (dv_sandbox_look(a->sb, &info, NULL) < 0 ||
-	    (info->state != DV_STATE_RUNNING && info->state != DV_STATE_PAUSED))
-		return;
-	dv_term_close();
-	dv_note("somebody else has taken the input; this is a viewer now");
-}
-
-/* Our input has ended: so does that of the sandbox. The place is held until
- * the keeper has delivered that. */
-static void on_input_end(struct dv_relay *relay)
-{
-	struct attach *a = dv_container_of(relay, struct attach, in);
-
-	if (relay->sys) {
-		input_lost(a);
-		return;
-	}
-	shutdown(a->input, SHUT_WR);
-	if (dv_src_add(a->loop, &a->input_src, a->input, 0, on_delivered) < 0)
-		a->input = dv_close(a->input);
-}
-
-/* Reading a terminal from the background would stop us. */
-static void foreground(struct attach *a)
-{
-	if (!isatty(STDIN_FILENO))
-		return;
-	if (dv_term_foreground(STDIN_FILENO))
-		dv_relay_resume(&a->in);
-	else
-		dv_relay_pause(&a->in);
-}
-
-static void on_resized(void *arg DV_UNUSED, int r DV_UNUSED,
-		       const struct dv_err *err DV_UNUSED)
-{
-}
-
-static void resize(struct attach *a)
-{
-	struct dv_how how = DV_HOW_INIT;
-	struct winsize ws;
-
-	if (!a->terminal || a->input < 0 ||
-	    !(dv_term_size(0, &ws) || dv_term_size(1, &ws)))
-		return;
-	how.fn = on_resized;
-	how.timeout_ms = DV_TARGET_MS;
-	dv_sandbox_resize(a->sb, ws.ws_row, ws.ws_col, &how, NULL);
-}
-
-static int start_input(struct attach *a, int fd)
-{
-	int r;
-
-	a->input = dv_fd_dup(fd, 3);
-	r = dv_end_of_sandbox(&a->in.to, fd);
-	if (r == 0)
-		r = a->input;
-	if (r >= 0)
-		r = dv_end_of_caller(&a->in.from, STDIN_FILENO, false);
-	a->in.done = on_input_end;
-	a->in.filter = on_typed;
-	if (r == 0)
-		r = dv_relay_start(&a->in, a->loop);
-	if (r < 0)
-		return dv_err_sys(&a->err, -r, "relay standard input");
-	foreground(a);
-	if (a->terminal && isatty(STDIN_FILENO) &&
-	    dv_term_open(STDIN_FILENO) == 0)
-		dv_term_raw();
-	resize(a);
-	return 0;
-}
-
-/* One has the place; the others look on. */
-static int take_input(struct attach *a)
-{
-	struct dv_how how = DV_HOW_INIT;
-	struct dv_err err = DV_ERR_INIT;
-	int fd = -1, r;
-
-	if (a->no_stdin || !a->takes_input || a->over)
-		return 0;
-	how.timeout_ms = DV_TARGET_MS;
-	r = dv_sandbox_input(a->sb, a->steal, &fd, &how, &err);
-	if (r == 0)
-		return start_input(a, fd);
-	if (err.code == DV_PRECONDITION && r == -EBUSY) {
-		dv_note("%s; this is a viewer, --steal takes the input over",
-			err.msg);
-		return 0;
-	}
-	if (err.code == DV_NOT_FOUND) { /* it has ended: nobody can write */
-		dv_note_dim("%s", err.msg);
-		return 0;
-	}
-	if (err.code == DV_UNAVAILABLE || r == -ESRCH)
-		return 0; /* it has just ended: that is told */
-	a->err = err;
-	return r;
-}
-
 /* ---- its end ----------------------------------------------------------------
  */
 
@@ -373,7 +251,7 @@ static void on_wait(void *arg, int r, const struct dv_err *err)
 		a->err = *err;
 		fail(a, r);
 	}
-	dv_relay_close(&a->in);
+	attach_input_close(&a->in);
 	dv_timer_set(a->loop, &a->log_end,
 		     dv_now_ns() + LOG_END_MS * UINT64_C(1000000), on_log_end);
 }
@@ -394,18 +272,17 @@ static void on_signal(struct dv_signals *signals, int signo,
 	struct attach *a = dv_container_of(signals, struct attach, signals);
 
 	if (signo == SIGWINCH) {
-		resize(a);
+		attach_input_resize(&a->in);
 	} else if (signo == SIGTSTP) {
 		dv_term_restore();
 		kill(getpid(), SIGSTOP);
 		/* Here again after CONT, which waits in the descriptor. */
 	} else if (signo == SIGCONT) {
 		dv_term_raw();
-		foreground(a);
-		resize(a);
+		attach_input_foreground(&a->in);
+		attach_input_resize(&a->in);
 	} else {
 		a->signal = signo;
-		a->detached = true;
 	}
 }
 
@@ -419,13 +296,20 @@ static int look(struct attach *a)
 
 	if (r < 0)
 		return r;
-	a->terminal = info->terminal;
+	a->in.terminal = info->terminal;
 	a->takes_input = info->input;
 	a->over =
 		info->state == DV_STATE_EXITED || info->state == DV_STATE_DEAD;
 	dv_fmt(a->name, sizeof(a->name), "%s",
 	       info->name[0] ? info->name : info->id);
 	return 0;
+}
+
+static int take_input(struct attach *a)
+{
+	if (a->no_stdin || !a->takes_input || a->over)
+		return 0;
+	return attach_input_start(&a->in, a->steal, &a->err);
 }
 
 static int run(struct attach *a, int64_t offset, int64_t tail)
@@ -443,7 +327,7 @@ static int run(struct attach *a, int64_t offset, int64_t tail)
 		r = take_input(a);
 	if (r == 0)
 		r = wait_for_end(a);
-	while (r >= 0 && a->r == 0 && !a->detached &&
+	while (r >= 0 && a->r == 0 && !a->signal && !a->in.keys.found &&
 	       !(a->exited && a->log_ended && a->piece.len == 0)) {
 		r = dv_loop_dispatch(a->loop, -1);
 		if (r < 0)
@@ -458,9 +342,7 @@ static void attach_close(struct attach *a)
 	dv_term_close();
 	if (a->wait)
 		dv_op_cancel(a->wait);
-	dv_relay_close(&a->in);
-	dv_src_del(&a->input_src);
-	a->input = dv_close(a->input);
+	attach_input_close(&a->in);
 	dv_timer_stop(&a->log_end);
 	dv_src_del(&a->log_src);
 	dv_defer_del(&a->more);
@@ -492,10 +374,7 @@ static const struct dv_opt opts[] = {
 	  "What leaves it running and goes: keys, or ctrl-KEY, separated by "
 	  "commas; \"\" is none. The default is ctrl-p,ctrl-q.",
 	  diag_set_text, AT(keys_text), 0, NULL },
-	{ "json", 0, NULL, "Records",
-	  "Write the exit record, or the error, as the last line on stderr, in "
-	  "JSON.",
-	  diag_set_flag, AT(json), 0, NULL },
+	DV_OPT_JSON_RECORD(AT(json)),
 };
 /* clang-format on */
 
@@ -508,7 +387,7 @@ static int parse(struct attach *a, const struct dv_verb *verb, int argc,
 
 	if (r != 0)
 		return r;
-	r = attach_keys_parse(&a->keys,
+	r = attach_keys_parse(&a->in.keys,
 			      a->keys_text ? a->keys_text : "ctrl-p,ctrl-q",
 			      &a->err);
 	if (r == 0)
@@ -522,10 +401,11 @@ static int parse(struct attach *a, const struct dv_verb *verb, int argc,
 		r = dv_target_sandbox(&a->sb, argc - rest, argv + rest,
 				      a->latest, NULL, &taken, &usage, &a->err);
 	if (r == 0 && rest + taken < argc)
-		r = dv_err_set(&a->err, EINVAL, DV_INVALID,
-			       "this is too much: %.100s", argv[rest + taken]);
-	if (r == 0)
+		r = dv_opts_too_much(verb, argv[rest + taken], &a->err);
+	if (r == 0) {
 		a->loop = dv_sandbox_loop(a->sb);
+		a->in.sb = a->sb;
+	}
 	return r;
 }
 
@@ -533,7 +413,7 @@ static int status_of(struct attach *a)
 {
 	if (a->signal)
 		return 128 + a->signal;
-	if (a->detached)
+	if (a->in.keys.found)
 		return 0;
 	if (a->exit.ended_by == DV_ENDED_KEEPER)
 		dv_note("the keeper of %s died, and with it all that ran there",
@@ -547,9 +427,7 @@ static int attach_main(const struct dv_verb *verb, int argc, char **argv)
 {
 	struct attach a = { .exit = { .size = sizeof(struct dv_exit) },
 			    .out = { DV_END_INIT, DV_END_INIT },
-			    .in = DV_RELAY_INIT,
-			    .input = -1,
-			    .input_src = DV_SRC_INIT,
+			    .in = ATTACH_INPUT_INIT,
 			    .log_src = DV_SRC_INIT,
 			    .signals = DV_SIGNALS_INIT,
 			    .err = DV_ERR_INIT };
@@ -580,8 +458,14 @@ const struct dv_verb dv_verb_attach = {
 		 "started with -i or -t. Any number may look on; one has the "
 		 "input.\n\n"
 		 "The detach keys (ctrl-p, ctrl-q) end davit attach and leave "
-		 "the sandbox as it is, and so does a signal. An end of stdin "
-		 "is passed on: --no-stdin prevents it.\n\n"
+		 "the sandbox as it is, and so does a signal. They are looked "
+		 "for where both sides have a terminal; of a sandbox that was "
+		 "started with -i alone, and for who only looks on, the "
+		 "caller's terminal stays as it is, and ^C detaches. An end of "
+		 "stdin is passed on: --no-stdin prevents it.\n\n"
+		 "When the sandbox is started again meanwhile, its output goes "
+		 "on and its input is taken again; what is typed until then is "
+		 "dropped, but for the detach keys.\n\n"
 		 "# EXIT STATUS\n\n"
 		 "That of the sandbox, when it ends meanwhile or has ended "
 		 "before: as of davit run, and 137 when its keeper was killed; "

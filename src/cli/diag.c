@@ -18,7 +18,8 @@
 
 // clang-format off
 #define O_TIMEOUT { "timeout", 't', "DUR", "Ending", \
-	"Give up after this time (10, 1.5s, 200ms, 2m). The default is 10s.", \
+	"Give up after this time (10, 1.5s, 200ms, 2m; 0 is never). The " \
+	"default is 10s.", \
 	diag_set_duration, AT(timeout_ms), 0, NULL }
 #define O_JSON(text) { "json", 0, NULL, "Output", text, \
 	diag_set_flag, AT(json), 0, NULL }
@@ -253,11 +254,12 @@ int diag_set_text(void *target, const struct dv_opt *opt, const char *value,
 int diag_set_duration(void *target, const struct dv_opt *opt, const char *value,
 		      struct dv_err *err)
 {
-	int r = dv_parse_duration(value, member(target, opt));
-
-	return r < 0 ? dv_err_set(err, -r, DV_INVALID,
-				  "\"%.60s\" is no duration", value)
-		     : 0;
+	if (dv_parse_duration(value, member(target, opt)) == 0)
+		return 0;
+	dv_err_set(err, EINVAL, DV_INVALID, "\"%.60s\" is no duration", value);
+	dv_err_hint(err, "like 10 (seconds), 1.5s, 200ms, 1h30m or "
+			 "7d; " DV_DURATION_MAX_TEXT " at most");
+	return -EINVAL;
 }
 
 int diag_set_number(void *target, const struct dv_opt *opt, const char *value,
@@ -312,6 +314,8 @@ struct dv_how diag_how(const struct diag_cmd *cmd)
 
 	how.timeout_ms =
 		cmd->timeout_ms >= 0 ? cmd->timeout_ms : DIAG_TIMEOUT_MS;
+	if (cmd->timeout_ms == 0)
+		how.timeout_ms = -1;
 	return how;
 }
 
@@ -443,13 +447,14 @@ static int no_such_verb(const char *name)
 
 static int check_words(const struct sub *sub, struct diag_cmd *cmd)
 {
-	if (cmd->argc < sub->min)
-		return wrong(&cmd->err, "too few words for ", sub->verb.name,
-			     sub->verb.args);
+	if (cmd->argc < sub->min) {
+		dv_opts_synopsis(&sub->verb, &cmd->err);
+		return dv_err_set(&cmd->err, EINVAL, DV_INVALID,
+				  "too few words for %s", sub->verb.name);
+	}
 	if (sub->max >= 0 && cmd->argc > sub->max)
-		return wrong(&cmd->err,
-			     "this is too much: ", cmd->argv[sub->max],
-			     sub->verb.args);
+		return dv_opts_too_much(&sub->verb, cmd->argv[sub->max],
+					&cmd->err);
 	return 0;
 }
 

@@ -76,8 +76,8 @@ void diag_close(struct diag_cmd *cmd);
 	  "Set the value at PATH, and show what it is now.",		\
 	  diag_set_text, DIAG_AT(update), 0, NULL },			\
 	{ "timeout", 't', "DUR", "What",				\
-	  "What has not been found by then is shown as unresolved. The " \
-	  "default is 1s.",						\
+	  "What has not been found by then is shown as unresolved; 0 waits " \
+	  "for all. The default is 1s.",				\
 	  diag_set_duration, DIAG_AT(timeout_ms), 0, NULL },		\
 	{ "json", 0, NULL, "Output",					\
 	  "One JSON document on one line, for each answer.",		\

@@ -31,7 +31,7 @@ int diag_wait_ready(struct diag_cmd *cmd)
 {
 	struct dv_how how = DV_HOW_INIT;
 
-	how.timeout_ms = cmd->timeout_ms;
+	how.timeout_ms = cmd->timeout_ms > 0 ? cmd->timeout_ms : -1;
 	return dv_diag_wait_ready(cmd->diag, &how, &cmd->err);
 }
 

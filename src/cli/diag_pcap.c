@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -121,11 +122,25 @@ static int arm(struct pcap *p)
 		return 0;
 	r = dv_parse_duration(cmd->seconds, &ms);
 	if (r < 0)
-		return diag_usage(cmd, "--seconds: \"%.60s\" is no duration",
+		return diag_usage(cmd,
+				  "--seconds: \"%.60s\" is no duration "
+				  "(" DV_DURATION_MAX_TEXT " at most)",
 				  cmd->seconds);
 	r = dv_timer_set(cmd->loop, &p->timer,
 			 dv_now_ns() + (uint64_t)ms * 1000000, on_time);
 	return r < 0 ? diag_fail(cmd, -r, "--seconds") : 0;
+}
+
+/* What the file held is gone from here on: there is something to take its
+ * place. A FIFO or a device cannot be cut, and need not be. */
+static int cut(struct pcap *p, int to)
+{
+	struct stat st;
+
+	if (to == STDOUT_FILENO || fstat(to, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    ftruncate(to, 0) == 0)
+		return 0;
+	return diag_fail(p->cmd, errno, "empty the file");
 }
 
 static int start(struct pcap *p, int to)
@@ -139,13 +154,15 @@ static int start(struct pcap *p, int to)
 		return diag_fail(cmd, -r, "watch signals");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
 		return diag_fail(cmd, errno, "make a socket");
-	r = open_relay(p, sv[0], to);
-	if (r < 0) {
-		dv_close(sv[1]);
-		return r;
-	}
 	r = dv_diag_capture_start(cmd->diag, cmd->snaplen, sv[1], &p->capture,
 				  &how, &cmd->err);
+	if (r == 0)
+		r = cut(p, to);
+	if (r < 0) {
+		dv_close(sv[0]);
+		return r;
+	}
+	r = open_relay(p, sv[0], to);
 	if (r == 0)
 		r = arm(p);
 	if (r < 0)
@@ -238,8 +255,7 @@ int diag_pcap(struct diag_cmd *cmd)
 	if (!cmd->snaplen || cmd->snaplen > 262144)
 		return diag_usage(cmd, "--snaplen is 1 to 262144");
 	if (strcmp(path, "-") != 0) {
-		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			    0600);
+		file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		if (file < 0)
 			return dv_err_sys(&cmd->err, errno, "open %.200s",
 					  path);

@@ -92,8 +92,7 @@ int dv_doctor_main(const struct dv_verb *verb, int argc, char **argv)
 	if (r == DV_OPTS_HELP)
 		return dv_help_verb(verb);
 	if (r == 0 && rest < argc)
-		r = dv_err_set(&err, 22, DV_INVALID, "\"%.100s\" is too much",
-			       argv[rest]);
+		r = dv_opts_too_much(verb, argv[rest], &err);
 	status = r < 0 ? dv_report(&err, d.want_json, 2) : check_all(&d);
 	dv_buf_free(&d.out);
 	return status;

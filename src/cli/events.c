@@ -3,16 +3,14 @@
  * events: what happened to sandboxes.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <davit/sandbox.h>
 
 #include "base/buf.h"
 #include "base/def.h"
+#include "base/num.h"
 #include "cli/diag.h"
 #include "cli/help.h"
 #include "cli/report.h"
@@ -23,7 +21,7 @@ enum { OUT_MAX = 1 << 20 };
 
 struct show {
 	bool follow, json;
-	int since_ms; /* -1: all */
+	uint64_t since_ns; /* Unix time; 0: all */
 	const char *name;
 	char id[DV_SANDBOX_ID_LEN + 1]; /* of the one of that name, or "" */
 	bool shown;
@@ -32,14 +30,29 @@ struct show {
 
 #define AT(member) ((int)offsetof(struct show, member))
 
+static int set_since(void *target, const struct dv_opt *opt DV_UNUSED,
+		     const char *value, struct dv_err *err)
+{
+	struct show *s = target;
+	uint64_t now = dv_unix_ns(), ms;
+
+	if (dv_parse_span(value, &ms) == 0 && ms < now / 1000000) {
+		s->since_ns = now - ms * 1000000;
+		return 0;
+	}
+	dv_err_set(err, EINVAL, DV_INVALID, "\"%.60s\" is no duration", value);
+	dv_err_hint(err, "like 10 (seconds), 2m, 1h30m or 7d");
+	return -EINVAL;
+}
+
 /* clang-format off */
 static const struct dv_opt events_opts[] = {
 	{ "follow", 'f', NULL, "Which",
 	  "Wait for more, until davit is interrupted.",
 	  diag_set_flag, AT(follow), 0, NULL },
 	{ "since", 0, "DUR", "Which",
-	  "Only what happened within this time (10, 1.5s, 2m, 1h30m).",
-	  diag_set_duration, AT(since_ms), 0, NULL },
+	  "Only what happened within this time (10, 2m, 1h30m, 7d).",
+	  set_since, 0, 0, NULL },
 	{ "json", 0, NULL, "Output",
 	  "Print the events as they are stored: JSON, one a line.",
 	  diag_set_flag, AT(json), 0, NULL },
@@ -54,17 +67,6 @@ static bool is_wanted(const struct show *s, const struct dv_sandbox_event *e)
 	       (s->id[0] && !strcmp(e->id, s->id));
 }
 
-static void put_time(struct dv_buf *out, uint64_t ns)
-{
-	const time_t t = (time_t)(ns / 1000000000);
-	struct tm tm;
-	char text[40] = "";
-
-	if (gmtime_r(&t, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	dv_buf_putf(out, "%s.%03dZ", text, (int)(ns % 1000000000 / 1000000));
-}
-
 static int put_event(struct show *s, const struct dv_sandbox_event *e)
 {
 	dv_autobuf out = DV_BUF_INIT(OUT_MAX);
@@ -72,7 +74,7 @@ static int put_event(struct show *s, const struct dv_sandbox_event *e)
 	if (s->json) {
 		dv_buf_putf(&out, "%s\n", e->json);
 	} else {
-		put_time(&out, e->unix_ns);
+		dv_put_time(&out, e->unix_ns, 3);
 		dv_buf_puts(&out, "  ");
 		dv_put_clean(&out, e->name[0] ? e->name : e->id);
 		dv_buf_puts(&out, "  ");
@@ -87,22 +89,6 @@ static int put_event(struct show *s, const struct dv_sandbox_event *e)
 	return dv_stdout(out.data, out.len, &s->err);
 }
 
-/* Until there may be more, or nobody reads what is printed. */
-static int wait_more(struct show *s, int fd)
-{
-	struct pollfd p[2] = { { fd, POLLIN, 0 }, { STDOUT_FILENO, 0, 0 } };
-	int r;
-
-	do
-		r = poll(p, 2, -1);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return dv_err_sys(&s->err, errno, "wait");
-	return p[1].revents & (POLLERR | POLLNVAL)
-		       ? dv_stdout_failed(EPIPE, &s->err)
-		       : 0;
-}
-
 static int show_all(struct show *s, struct dv_sandbox_events *events)
 {
 	struct dv_sandbox_event e;
@@ -113,7 +99,8 @@ static int show_all(struct show *s, struct dv_sandbox_events *events)
 		if (r == 0 && is_wanted(s, &e))
 			r = put_event(s, &e);
 		else if (r == DV_MORE)
-			r = wait_more(s, dv_sandbox_events_fd(events));
+			r = dv_stdout_wait(dv_sandbox_events_fd(events),
+					   &s->err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
@@ -139,9 +126,7 @@ static int run(struct show *s)
 
 	find_one(s);
 	o.follow = s->follow;
-	if (s->since_ms >= 0)
-		o.since_unix_ns =
-			dv_unix_ns() - (uint64_t)s->since_ms * 1000000;
+	o.since_unix_ns = s->since_ns;
 	r = dv_sandbox_events_open(&events, &o, &s->err);
 	if (r == 0)
 		r = show_all(s, events);
@@ -155,16 +140,13 @@ static int run(struct show *s)
 
 static int events_main(const struct dv_verb *verb, int argc, char **argv)
 {
-	struct show s = { .since_ms = -1,
-			  .err = DV_ERR_INIT,
-			  .unknown = DV_ERR_INIT };
+	struct show s = { .err = DV_ERR_INIT, .unknown = DV_ERR_INIT };
 	int rest = 1, r = dv_opts_parse(verb, argc, argv, &s, &rest, &s.err);
 
 	if (r == DV_OPTS_HELP)
 		return dv_help_verb(verb);
 	if (r == 0 && argc - rest > 1)
-		r = dv_err_set(&s.err, EINVAL, DV_INVALID,
-			       "\"%.100s\" is too much", argv[rest + 1]);
+		r = dv_opts_too_much(verb, argv[rest + 1], &s.err);
 	if (r < 0)
 		return dv_report(&s.err, s.json, 2);
 	s.name = rest < argc ? argv[rest] : NULL;

@@ -92,6 +92,16 @@ static void on_wait(void *arg, int r, const struct dv_err *err)
 	ended(s);
 }
 
+/* As davit run says it; no hint comes from a keeper. */
+static void hint_command(const struct session *s, struct dv_err *err)
+{
+	if (err->step == DV_STEP_LOOKUP && !strchr(s->exec.argv[0], '/'))
+		dv_err_hint(err, "it is in no directory of the sandbox's PATH");
+	else if (err->step == DV_STEP_EXEC)
+		dv_err_hint(err, "is it a file with execute permission, on a "
+				 "file system that allows it?");
+}
+
 /*
  * The keeper could not be asked (any more): what became of it? An exec that was
  * lost has no status, whatever the sandbox had.
@@ -103,6 +113,7 @@ static int explain(struct session *s, int r, struct dv_err *err)
 	struct dv_exit exit = { .size = sizeof(exit) };
 	char name[DV_SANDBOX_NAME_MAX + 1];
 
+	hint_command(s, err);
 	if (err->code != DV_UNAVAILABLE || !s->sb)
 		return r;
 	how.timeout_ms = ASK_MS;
@@ -263,9 +274,9 @@ static int start_command(struct session *s)
 	x->env = (const char *const *)s->args.env;
 	x->clear_env = s->args.clear_env;
 	x->cwd = s->args.workdir;
-	x->has_ids = s->args.has_ids;
-	x->uid = s->args.uid;
-	x->gid = s->args.gid;
+	x->user = s->args.user;
+	x->rlimits = s->args.rlimits;
+	x->n_rlimits = s->args.n_rlimits;
 	if (s->args.timeout_ms >= 0)
 		x->timeout_ms = dv_max(s->args.timeout_ms, 1);
 	how.timeout_ms = START_MS;
@@ -335,8 +346,10 @@ static int parse(struct session *s, const struct dv_verb *verb, int argc,
 static int detached(struct session *s)
 {
 	dv_autobuf out = DV_BUF_INIT(32);
-	int r = start_command(s);
+	int r = s->args.quiet ? 0 : dv_stdout_check(&s->err);
 
+	if (r == 0)
+		r = start_command(s);
 	if (r < 0 || s->args.quiet)
 		return r;
 	dv_buf_putf(&out, "%d\n", dv_diag_proc_pid(s->proc));
@@ -346,8 +359,11 @@ static int detached(struct session *s)
 static int attached(struct session *s)
 {
 	char id[16];
-	int r = start(s);
+	int r = dv_report_record_check(s->args.record, s->args.record_fd,
+				       &s->err);
 
+	if (r == 0)
+		r = start(s);
 	if (r == 0)
 		r = wait_for_exit(s, &s->err);
 	while (r >= 0 && (!s->exited || !dv_streams_done(&s->streams)))

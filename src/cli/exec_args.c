@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "cli/diag.h"
 #include "cli/envfile.h"
+#include "cli/run_split.h"
 #include "cli/target.h"
 #include "cli/verbs.h"
 
@@ -104,27 +105,26 @@ static int set_tty(void *target, const struct dv_opt *opt,
 static int set_user(void *target, const struct dv_opt *opt DV_UNUSED,
 		    const char *value, struct dv_err *err)
 {
-	struct exec_args *a = target;
-	const char *colon = strchr(value, ':');
-	char text[16];
-	size_t len = colon ? (size_t)(colon - value) : strlen(value);
-	uint64_t uid = 0, gid = 0;
-	int r = -EINVAL;
+	((struct exec_args *)target)->user = value;
+	return *value ? 0 : dv_err_set(err, EINVAL, DV_INVALID, "it is empty");
+}
 
-	if (len < sizeof(text)) {
-		memcpy(text, value, len);
-		text[len] = '\0';
-		r = dv_parse_u64(text, 0, UINT32_MAX - 1, &uid);
-	}
-	gid = uid;
-	if (r == 0 && colon)
-		r = dv_parse_u64(colon + 1, 0, UINT32_MAX - 1, &gid);
+/* The last one of a resource counts. */
+static int set_ulimit(void *target, const struct dv_opt *opt DV_UNUSED,
+		      const char *value, struct dv_err *err)
+{
+	struct exec_args *a = target;
+	struct dv_ulimit_words u;
+	size_t i = 0;
+	int r = dv_split_ulimit(value, &u, err);
+
 	if (r < 0)
-		return dv_err_set(err, EINVAL, DV_INVALID,
-				  "\"%.60s\" is not UID[:GID]", value);
-	a->has_ids = true;
-	a->uid = (uint32_t)uid;
-	a->gid = (uint32_t)gid;
+		return r;
+	while (i < a->n_rlimits && a->rlimits[i].resource != u.resource)
+		i++;
+	dv_assert(i < DV_ARRAY_LEN(a->rlimits));
+	a->rlimits[i] = (struct dv_diag_rlimit){ u.resource, u.soft, u.hard };
+	a->n_rlimits = dv_max(a->n_rlimits, i + 1);
 	return 0;
 }
 
@@ -176,9 +176,14 @@ static const struct dv_opt opts[] = {
 	{ "workdir", 'w', "DIR", "Command",
 	  "Working directory inside.",
 	  diag_set_text, AT(workdir), 0, NULL },
-	{ "user", 'u', "UID[:GID]", "Command",
-	  "Run as this user, by number.",
+	{ "user", 'u', "USER[:GROUP]", "Command",
+	  "Run as this user, by name or number, looked up in the sandbox's own "
+	  "files.",
 	  set_user, 0, 0, NULL },
+	{ "ulimit", 0, "NAME=SOFT[:HARD]", "Command",
+	  "A resource limit of the process, for example nofile=1024:4096; not "
+	  "more than the sandbox has.",
+	  set_ulimit, 0, 0, NULL },
 	{ "tty", 't', NULL, "Streams",
 	  "Give the command a terminal of its own. This is the default exactly "
 	  "when stdin and stdout are terminals.",
@@ -190,17 +195,14 @@ static const struct dv_opt opts[] = {
 	  "Connect stdin. It always is.",
 	  set_nothing, 0, 0, NULL },
 	{ "detach", 'd', NULL, "Streams",
-	  "Do not wait: print its process id there, and leave it running. Its "
-	  "streams are /dev/null.",
+	  "Do not wait: print its process id, as seen from here, and leave it "
+	  "running. Its streams are /dev/null.",
 	  diag_set_flag, AT(detach), 0, NULL },
 	{ "timeout", 0, "DUR", "Ending",
 	  "Stop the command after this time (10, 1.5s, 200ms, 2m); the exit "
 	  "status is 124 then.",
 	  diag_set_duration, AT(timeout_ms), 0, NULL },
-	{ "json", 0, NULL, "Records",
-	  "Write the exit record, or the error, as the last line on stderr, in "
-	  "JSON.",
-	  diag_set_flag, AT(json), 0, NULL },
+	DV_OPT_JSON_RECORD(AT(json)),
 	{ "record", 0, "PATH|fd:N", "Records",
 	  "Write the exit record to a file or to descriptor N instead.",
 	  set_record, 0, DV_COMPLETE_FILE, NULL },

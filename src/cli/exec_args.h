@@ -5,8 +5,10 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
+#include <davit/diag.h>
+
+#include "base/rlimit_name.h"
 #include "cli/opts.h"
 #include "cli/run_args.h"
 
@@ -15,11 +17,12 @@ struct exec_args {
 	enum dv_auto tty;
 	int timeout_ms;      /* -1: none */
 	const char *workdir; /* borrowed from argv; NULL: the sandbox's */
-	bool has_ids;
-	uint32_t uid, gid;
-	const char *record; /* borrowed; NULL: not asked for */
-	int record_fd;      /* "fd:N", or -1 */
-	char **env;         /* owned; NULL-terminated when it is not NULL */
+	const char *user;    /* the same; NULL: that of its first process */
+	const char *record;  /* the same; NULL: not asked for */
+	int record_fd;       /* "fd:N", or -1 */
+	struct dv_diag_rlimit rlimits[DV_RLIMITS];
+	size_t n_rlimits;
+	char **env; /* owned; NULL-terminated when it is not NULL */
 	size_t n_env;
 };
 

@@ -171,10 +171,19 @@ static void main_page(struct dv_buf *out)
 		dv_buf_putf(out, "\n%s; see \\fBdavit\\-%s\\fR(1)\n",
 			    verb->summary, verb->name);
 	}
-	dv_buf_puts(out, ".SH EXIT STATUS\nOf run: the command\\(aqs own, or "
-			 "124 to 127 and 128+n as davit\\-run(1) says. Of "
-			 "other verbs: 0, 1 when the operation failed, 2 for "
-			 "wrong usage.\n");
+	dv_buf_puts(out,
+		    ".SH EXIT STATUS\nOf run, exec, attach and wait: the "
+		    "command\\(aqs own, or 124 to 127 and 128+n as their pages "
+		    "say. Of other verbs: 0, 1 when the operation failed, 2 "
+		    "for wrong usage.\n"
+		    ".SH ENVIRONMENT\n"
+		    ".TP\n\\fBDAVIT_RUNDIR\\fR, \\fBDAVIT_STATEDIR\\fR\n"
+		    "Where davit keeps what it must remember: while a sandbox "
+		    "lives, and until it is removed.\n"
+		    ".TP\n\\fBDAVIT_LOG\\fR\n"
+		    "error, warn, info, debug or trace: davit run says on "
+		    "stderr what it does.\n"
+		    ".TP\n\\fBNO_COLOR\\fR\nNo colors.\n");
 }
 
 void dv_gen_man(struct dv_buf *out, const struct dv_verb *verb)

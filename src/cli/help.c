@@ -121,6 +121,9 @@ int dv_help_verb(const struct dv_verb *verb)
 	if (verb->sub_at)
 		put_subs(&out, verb);
 	put_options(&out, verb);
+	/* Sub-verbs are part of another page. */
+	if (end && !verb->before)
+		dv_buf_putf(&out, "\nman davit-%s says more.\n", verb->name);
 	return dv_print(&out);
 }
 

@@ -69,8 +69,10 @@ static int inspect_main(const struct dv_verb *verb, int argc, char **argv)
 				      &cmd.err);
 	cmd.argc = argc - rest - taken;
 	cmd.argv = argv + rest + taken;
-	if (r == 0 && cmd.argc > 1)
-		r = diag_usage(&cmd, "this is too much: %.100s", cmd.argv[1]);
+	if (r == 0 && cmd.argc > 1) {
+		r = dv_opts_too_much(verb, cmd.argv[1], &cmd.err);
+		cmd.usage = true;
+	}
 	if (r == 0)
 		r = inspect(&cmd);
 	diag_close(&cmd);

@@ -20,7 +20,7 @@
 #include "cli/verbs.h"
 
 struct life {
-	bool latest, all, json;
+	bool latest, all, ignore, json;
 	int signal;     /* 0: not given */
 	int timeout_ms; /* -1: not given */
 	struct dv_limits limits;
@@ -29,14 +29,8 @@ struct life {
 };
 
 #define AT(member) ((int)offsetof(struct life, member))
-#define LATEST     DV_OPT_LATEST('l', AT(latest))
+#define COMMON     DV_OPT_LATEST('l', AT(latest)), DV_OPT_JSON_ERRORS(AT(json))
 #define SIGNALS    "TERM INT QUIT HUP KILL USR1 USR2 STOP CONT"
-
-// clang-format off
-#define O_JSON { "json", 0, NULL, "Output", \
-	"Write errors as JSON, a line each.", \
-	diag_set_flag, AT(json), 0, NULL }
-// clang-format on
 
 /* ---- options ------------------------------------------------------------- */
 
@@ -116,18 +110,25 @@ static int set_weight(void *target, const struct dv_opt *opt, const char *value,
 }
 
 // clang-format off
+#define STOP_OPTS							\
+	{ "signal", 's', "SIGNAL", "What",				\
+	  "What is sent first, by name or number. The default is what the " \
+	  "sandbox was started with (--stop-signal).",			\
+	  set_signal, 0, DV_COMPLETE_WORDS, SIGNALS },			\
+	{ "timeout", 't', "DUR", "What",				\
+	  "How long it may take (10, 1.5s, 200ms, 2m) until everything left " \
+	  "in it is killed. The default is what it was started with "	\
+	  "(--stop-timeout).",						\
+	  diag_set_duration, AT(timeout_ms), 0, NULL }
 static const struct dv_opt stop_opts[] = {
-	{ "signal", 's', "SIGNAL", "What",
-	  "What is sent first, by name or number. The default is what the "
-	  "sandbox was started with (--stop-signal).",
-	  set_signal, 0, DV_COMPLETE_WORDS, SIGNALS },
-	{ "timeout", 't', "DUR", "What",
-	  "How long it may take (10, 1.5s, 200ms, 2m) until everything left in "
-	  "it is killed. The default is what it was started with "
-	  "(--stop-timeout).",
-	  diag_set_duration, AT(timeout_ms), 0, NULL },
-	LATEST, O_JSON,
+	STOP_OPTS,
+	{ "ignore", 'i', NULL, "What",
+	  "That there is none of a name is no error; the beginning of a name "
+	  "counts as none.",
+	  diag_set_flag, AT(ignore), 0, NULL },
+	COMMON,
 };
+static const struct dv_opt restart_opts[] = { STOP_OPTS, COMMON };
 static const struct dv_opt kill_opts[] = {
 	{ "signal", 's', "SIGNAL", "What",
 	  "The signal, by name or number. The default is KILL.",
@@ -135,9 +136,9 @@ static const struct dv_opt kill_opts[] = {
 	{ "all", 'a', NULL, "What",
 	  "To every process in it, not only the first one.",
 	  diag_set_flag, AT(all), 0, NULL },
-	LATEST, O_JSON,
+	COMMON,
 };
-static const struct dv_opt plain_opts[] = { LATEST, O_JSON };
+static const struct dv_opt plain_opts[] = { COMMON };
 static const struct dv_opt update_opts[] = {
 	{ "memory", 'm', "SIZE", "Limits",
 	  "Memory, swap included: 64m, 1.5g, bytes, or none.",
@@ -151,13 +152,13 @@ static const struct dv_opt update_opts[] = {
 	{ "io-weight", 0, "N", "Limits",
 	  "Share of the disk, from 1 to 10000, or none.",
 	  set_weight, AT(limits.io_weight), 0, NULL },
-	LATEST, O_JSON,
+	COMMON,
 };
 static const struct dv_opt upgrade_opts[] = {
 	{ "exe", 0, "FILE", "What",
 	  "The davit that its keeper becomes. The default is this one.",
 	  diag_set_text, AT(exe), DV_COMPLETE_FILE, NULL },
-	LATEST, O_JSON,
+	COMMON,
 };
 // clang-format on
 
@@ -253,17 +254,19 @@ static int parse(const struct dv_verb *verb, int argc, char **argv,
 				  .argv = argv + rest,
 				  .latest = l->latest,
 				  .json = l->json,
+				  .ignore = l->ignore,
 				  .timeout_ms = DV_TARGET_MS,
 				  .arg = l };
 	return 0;
 }
 
-static int usage(const struct life *l, const char *what, const char *hint)
+static int usage(const struct life *l, const char *what,
+		 const struct dv_verb *verb)
 {
 	struct dv_err err = DV_ERR_INIT;
 
 	dv_err_set(&err, EINVAL, DV_INVALID, "%s", what);
-	dv_err_hint(&err, "%s", hint);
+	dv_opts_synopsis(verb, &err);
 	return dv_report(&err, l->json, 2);
 }
 
@@ -325,8 +328,7 @@ static int rename_main(const struct dv_verb *verb, int argc, char **argv)
 	if (r)
 		return r - 1;
 	if (t.argc != 2 - l.latest)
-		return usage(&l, "a sandbox and its new name are needed",
-			     verb->args);
+		return usage(&l, "a sandbox and its new name are needed", verb);
 	l.name = t.argv[--t.argc];
 	t.begin = do_rename;
 	return dv_targets_run(&t);
@@ -343,13 +345,14 @@ static int update_main(const struct dv_verb *verb, int argc, char **argv)
 	if (l.limits.memory == UINT64_MAX &&
 	    l.limits.milli_cpus == UINT32_MAX && l.limits.pids == UINT32_MAX &&
 	    l.limits.io_weight == UINT32_MAX)
-		return usage(&l, "no limit is named", verb->args);
+		return usage(&l, "no limit is named", verb);
 	t.begin = do_update;
 	return dv_targets_run(&t);
 }
 
 static int upgrade_main(const struct dv_verb *verb, int argc, char **argv)
 {
+	struct dv_err err = DV_ERR_INIT;
 	char self[PATH_MAX];
 	struct dv_targets t;
 	struct life l;
@@ -360,8 +363,8 @@ static int upgrade_main(const struct dv_verb *verb, int argc, char **argv)
 		return r - 1;
 	if (l.exe) {
 		if (!realpath(l.exe, self)) {
-			dv_note("%s: %s", l.exe, dv_errno_text(errno));
-			return 1;
+			dv_err_sys(&err, errno, "find %s", l.exe);
+			return dv_report(&err, l.json, 1);
 		}
 		l.exe = self;
 	} else if ((n = readlink("/proc/self/exe", self, sizeof(self) - 1)) >
@@ -385,12 +388,14 @@ static int upgrade_main(const struct dv_verb *verb, int argc, char **argv)
 #define STATUS "\n\n# EXIT STATUS\n\n"					\
 	"0; 1 when it failed for one of them; 2 for wrong usage."
 
-LIFE(stop, "[-s SIGNAL] [-t DUR] NAME...", stop_opts,
+LIFE(stop, "[-s SIGNAL] [-t DUR] [-i] NAME...", stop_opts,
      "end sandboxes, in order",
      "Send the stop signal to the first process of each NAME, and kill "
      "everything that is left when the time is over. Returns as soon as the "
      "last process is gone. One that has ended is left as it is; a paused one "
-     "is resumed for it; none is started again by --restart." STATUS);
+     "is resumed for it; none is started again by --restart. When its keeper "
+     "has not said 10 s after that time that it has ended, stop fails: davit "
+     "rm -f ends it then." STATUS);
 LIFE(kill, "[-s SIGNAL] [-a] NAME...", kill_opts,
      "send a signal into sandboxes",
      "Send a signal to the first process of each NAME, or to all of its "
@@ -402,12 +407,13 @@ LIFE(pause, "NAME...", plain_opts,
 LIFE(resume, "NAME...", plain_opts,
      "let frozen sandboxes go on",
      "Undo pause." STATUS);
-LIFE(restart, "[-s SIGNAL] [-t DUR] NAME...", stop_opts,
+LIFE(restart, "[-s SIGNAL] [-t DUR] NAME...", restart_opts,
      "start sandboxes anew",
      "Stop each NAME, if it runs, and start it again as it was started: with "
      "the same name, id, labels and log. What it wrote outside of volumes is "
      "gone. One that has ended gets a new keeper. Done when its command was "
-     "executed." STATUS);
+     "executed, which may take 90 s; to end it may take as long as with stop."
+     STATUS);
 LIFE(rename, "NAME NEW", plain_opts,
      "give a sandbox another name",
      "Give NAME the name NEW: a-z, 0-9, and _ . - behind the first letter. "

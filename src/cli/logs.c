@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <davit/sandbox.h>
@@ -48,7 +47,8 @@ static int set_moment(void *target, const struct dv_opt *opt, const char *value,
 	if (dv_parse_when(value, dv_unix_ns(), ns) == 0)
 		return 0;
 	dv_err_set(err, EINVAL, DV_INVALID, "\"%.60s\" is no time", value);
-	dv_err_hint(err, "like 10m (ago), 2026-11-21T13:50:02, or @1700000000");
+	dv_err_hint(err, "like 10m or 7d (ago), 2026-11-21T13:50:02, or "
+			 "@1700000000");
 	return -EINVAL;
 }
 
@@ -179,17 +179,6 @@ static int put_raw(struct logs *l, const struct dv_sandbox_piece *p)
 	return r < 0 ? r : write_to(l, p->stream, p->data, p->len);
 }
 
-static void put_time(struct dv_buf *out, uint64_t ns)
-{
-	time_t t = (time_t)(ns / 1000000000);
-	struct tm tm;
-	char text[40] = "";
-
-	if (gmtime_r(&t, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	dv_buf_putf(out, "%s.%09dZ ", text, (int)(ns % 1000000000));
-}
-
 static int put_lines(struct logs *l, const struct dv_sandbox_piece *p)
 {
 	const char *at = p->data, *nl;
@@ -201,8 +190,10 @@ static int put_lines(struct logs *l, const struct dv_sandbox_piece *p)
 
 		nl = memchr(at, '\n', len);
 		n = nl ? (size_t)(nl - at) + 1 : len;
-		if (!l->begun[p->stream])
-			put_time(&l->out, p->unix_ns);
+		if (!l->begun[p->stream]) {
+			dv_put_time(&l->out, p->unix_ns, 9);
+			dv_buf_putc(&l->out, ' ');
+		}
 		dv_buf_put(&l->out, at, n);
 		l->begun[p->stream] = !nl;
 		at += n;
@@ -258,22 +249,6 @@ static int put(struct logs *l, const struct dv_sandbox_piece *p)
 
 /* ---- reading ------------------------------------------------------------- */
 
-/* Until there may be more, or nobody reads what is printed. */
-static int wait_more(struct logs *l, int fd)
-{
-	struct pollfd p[2] = { { fd, POLLIN, 0 }, { STDOUT_FILENO, 0, 0 } };
-	int r;
-
-	do
-		r = poll(p, 2, -1);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return dv_err_sys(&l->err, errno, "wait");
-	return p[1].revents & (POLLERR | POLLNVAL)
-		       ? dv_stdout_failed(EPIPE, &l->err)
-		       : 0;
-}
-
 static int show(struct logs *l, struct dv_sandbox_log *log)
 {
 	struct dv_sandbox_piece p;
@@ -286,7 +261,8 @@ static int show(struct logs *l, struct dv_sandbox_log *log)
 		} else if (r == DV_MORE) {
 			r = flush(l);
 			if (r == 0)
-				r = wait_more(l, dv_sandbox_log_fd(log));
+				r = dv_stdout_wait(dv_sandbox_log_fd(log),
+						   &l->err);
 		}
 		if (r != 0)
 			break;
@@ -326,9 +302,7 @@ static int logs_main(const struct dv_verb *verb, int argc, char **argv)
 	if (r == DV_OPTS_HELP)
 		return dv_help_verb(verb);
 	if (r == 0 && argc - rest > 1 - l.latest)
-		r = dv_err_set(&l.err, EINVAL, DV_INVALID,
-			       "\"%.100s\" is too much",
-			       argv[rest + 1 - l.latest]);
+		r = dv_opts_too_much(verb, argv[rest + 1 - l.latest], &l.err);
 	if (r == 0)
 		r = dv_target_sandbox(&sb, argc - rest, argv + rest, l.latest,
 				      NULL, &words, &usage, &l.err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -16,9 +17,18 @@ static void fill_stdio(void)
 			_exit(125);
 }
 
+/* What we make we have to be able to use, also where our user's files are
+ * locked to himself. What is run has the umask that there was. */
+static void keep_own_bits(void)
+{
+	dv_inherited.umask = umask(0);
+	umask(dv_inherited.umask & 077);
+}
+
 int main(int argc, char **argv)
 {
 	fill_stdio();
+	keep_own_bits();
 	/* Writing is checked everywhere; a log may hit a file size limit. */
 	dv_inherited.ignores_pipe = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
 	signal(SIGXFSZ, SIG_IGN);

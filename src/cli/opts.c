@@ -228,3 +228,17 @@ int dv_opts_parse(const struct dv_verb *verb, int argc, char **argv,
 	*restp = first;
 	return 0;
 }
+
+void dv_opts_synopsis(const struct dv_verb *verb, struct dv_err *err)
+{
+	dv_err_hint(err, "davit %s%s%s%s", dv_verb_before(verb), verb->name,
+		    *verb->args ? " " : "", verb->args);
+}
+
+int dv_opts_too_much(const struct dv_verb *verb, const char *word,
+		     struct dv_err *err)
+{
+	dv_err_set(err, EINVAL, DV_INVALID, "\"%.100s\" is too much", word);
+	dv_opts_synopsis(verb, err);
+	return -EINVAL;
+}

@@ -103,3 +103,9 @@ const struct dv_opt *dv_opt_before_value(const struct dv_verb *verb,
  */
 int dv_opts_parse(const struct dv_verb *verb, int argc, char **argv,
 		  void *target, int *restp, struct dv_err *err);
+
+/* The hint of wrong usage: how @verb is written. */
+void dv_opts_synopsis(const struct dv_verb *verb, struct dv_err *err);
+/* @word is one that @verb has no use for: -EINVAL, with its synopsis. */
+int dv_opts_too_much(const struct dv_verb *verb, const char *word,
+		     struct dv_err *err);

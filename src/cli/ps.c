@@ -24,7 +24,8 @@ enum {
 	FILTERS_MAX = 32,
 	COLUMNS = 6,        /* all but the command */
 	COMMAND_WIDTH = 40, /* where nobody says how wide it may be */
-	CELL_MAX = 80,
+	COMMAND_MIN = 12,   /* a terminal is never too narrow for that */
+	NAMED_MAX = 5,      /* of those that lack the same; others count */
 };
 
 struct ps {
@@ -229,7 +230,9 @@ static size_t command_width(const struct ps *ps, const size_t *widths)
 		return 0;
 	for (size_t c = 0; c < COLUMNS; c++)
 		used += widths[c] + 2;
-	return wide > used + COMMAND_WIDTH ? wide - used : COMMAND_WIDTH;
+	if (!wide)
+		return COMMAND_WIDTH;
+	return wide > used + COMMAND_MIN ? wide - used : COMMAND_MIN;
 }
 
 static void put_rows(struct ps *ps, const struct dv_sandbox_list *list,
@@ -273,12 +276,73 @@ static void put_table(struct ps *ps, const struct dv_sandbox_list *list)
 		put_rows(ps, list, cells.data);
 }
 
+/* ---- what they go without ------------------------------------------------
+ */
+
+static bool lacks(const struct ps *ps, const struct dv_sandbox_info *info,
+		  const char *what, size_t len)
+{
+	const char *at = info->missing ? info->missing : "";
+
+	if (info->state >= DV_STATE_EXITED || !is_wanted(ps, info))
+		return false;
+	while (*at) {
+		const size_t n = strcspn(at, "\n");
+
+		if (n == len && !memcmp(at, what, len))
+			return true;
+		at += n + (at[n] == '\n');
+	}
+	return false;
+}
+
+/* All of those that lack it, in one line. */
+static void tell_lack(const struct ps *ps, const struct dv_sandbox_list *list,
+		      const char *what, size_t len)
+{
+	dv_autobuf names = DV_BUF_INIT(4096);
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (!lacks(ps, &list->at[i], what, len))
+			continue;
+		if (n++ < NAMED_MAX)
+			dv_buf_putf(&names, "%s%s", n > 1 ? ", " : "",
+				    dv_sandbox_title(&list->at[i]));
+	}
+	if (n > NAMED_MAX)
+		dv_buf_putf(&names, " and %zu more", n - NAMED_MAX);
+	dv_buf_putc(&names, '\0');
+	if (dv_buf_status(&names) == 0)
+		dv_note("%s: without %.*s", names.data, (int)len, what);
+}
+
+/* The first one of the list that lacks a thing tells it for all. */
+static void tell_lacks(const struct ps *ps, const struct dv_sandbox_list *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const char *at = list->at[i].missing;
+
+		while (at && *at) {
+			const size_t len = strcspn(at, "\n");
+			size_t k = 0;
+
+			while (!lacks(ps, &list->at[k], at, len) && k < i)
+				k++;
+			if (k == i && lacks(ps, &list->at[i], at, len))
+				tell_lack(ps, list, at, len);
+			at += len + (at[len] == '\n');
+		}
+	}
+}
+
 static int show(struct ps *ps)
 {
 	struct dv_err err = DV_ERR_INIT;
 	struct dv_sandbox_list list;
-	int r = dv_sandbox_list(&list, ps->all ? DV_SANDBOX_ALL : 0, &err);
+	int status, r;
 
+	r = dv_sandbox_list(&list, ps->all ? DV_SANDBOX_ALL : 0, &err);
 	if (r < 0)
 		return dv_report(&err, ps->json, 1);
 	if (ps->quiet)
@@ -287,11 +351,14 @@ static int show(struct ps *ps)
 		put_json(ps, &list);
 	else
 		put_table(ps, &list);
+	status = dv_print(&ps->out);
+	if (!ps->quiet && !ps->json)
+		tell_lacks(ps, &list);
 	if (list.unreadable > 0)
 		dv_note("%zu more cannot be read; davit why %s says why",
 			list.unreadable, list.unreadable_id);
 	dv_sandbox_list_free(&list);
-	return dv_print(&ps->out);
+	return status;
 }
 
 static int ps_main(const struct dv_verb *verb, int argc, char **argv)
@@ -304,8 +371,7 @@ static int ps_main(const struct dv_verb *verb, int argc, char **argv)
 	if (r == DV_OPTS_HELP)
 		return dv_help_verb(verb);
 	if (r == 0 && rest < argc)
-		r = dv_err_set(&err, EINVAL, DV_INVALID,
-			       "\"%.100s\" is too much", argv[rest]);
+		r = dv_opts_too_much(verb, argv[rest], &err);
 	status = r < 0 ? dv_report(&err, ps.json, 2) : show(&ps);
 	dv_buf_free(&ps.out);
 	return status;
@@ -322,7 +388,11 @@ const struct dv_verb dv_verb_ps = {
 		 "STATE is creating, running, paused, stopping, exited, or "
 		 "dead: its keeper was killed. What --health says stands "
 		 "behind it. EXIT is the exit status of one that has ended; "
-		 "davit why explains it.",
+		 "davit why explains it.\n\n"
+		 "What one that lives goes without is said on stderr, with the "
+		 "table only: what --best-effort could not have, and that its "
+		 "keeper stays in the control group of who created it, where "
+		 "this user may not make groups.",
 	.opts = ps_opts,
 	.n_opts = DV_ARRAY_LEN(ps_opts),
 	.usage_status = 2,

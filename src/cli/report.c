@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/def.h"
@@ -15,6 +17,7 @@
 #include "base/fmt.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "cli/term.h"
 
 enum { LINE_MAX_LEN = 4096 };
 
@@ -42,10 +45,39 @@ bool dv_report_lost(const char *name, int sys)
 int dv_stdout_failed(int sys, struct dv_err *err)
 {
 	if (sys == EPIPE && !dv_inherited.ignores_pipe) {
+		dv_term_close(); /* it is not to stay raw */
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
 	}
 	return dv_err_sys(err, sys, "write to stdout");
+}
+
+int dv_stdout_wait(int fd, struct dv_err *err)
+{
+	struct pollfd p[2] = { { fd, POLLIN, 0 }, { STDOUT_FILENO, 0, 0 } };
+	int r;
+
+	do
+		r = poll(p, 2, -1);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return dv_err_sys(err, errno, "wait");
+	/* A pipe says it by an error, a socket by its end. */
+	return p[1].revents & (POLLERR | POLLHUP | POLLNVAL)
+		       ? dv_stdout_failed(EPIPE, err)
+		       : 0;
+}
+
+int dv_stdout_check(struct dv_err *err)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	if (dv_inherited.no_stdout)
+		return dv_stdout_failed(EBADF, err);
+	/* A pipe without a reader. */
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLERR)
+		       ? dv_stdout_failed(EPIPE, err)
+		       : 0;
 }
 
 int dv_stdout(const void *data, size_t len, struct dv_err *err)
@@ -243,6 +275,46 @@ int dv_report_exit(int fd, const struct dv_exit *exit, const char *id)
 	if (dv_buf_status(&out) < 0)
 		return dv_buf_status(&out);
 	return dv_write_full(fd, out.data, out.len);
+}
+
+/* 0 or the errno of making a file of that name. */
+static int may_make(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+
+	if (dv_fmt(dir, sizeof(dir), "%.*s",
+		   slash ? (int)(slash - path) + 1 : 1,
+		   slash ? path : ".") >= (int)sizeof(dir))
+		return ENAMETOOLONG;
+	return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) ? errno : 0;
+}
+
+/* 0 or the errno of writing to a file that may not be there yet. */
+static int may_write(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return EISDIR;
+		return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) ? errno : 0;
+	}
+	return errno == ENOENT ? may_make(path) : errno;
+}
+
+int dv_report_record_check(const char *path, int fd, struct dv_err *err)
+{
+	int sys = path && fd < 0 ? may_write(path) : 0;
+
+	return sys ? dv_err_sys(err, sys, "open record %s", path) : 0;
+}
+
+int dv_report_pidfile_check(const char *path, struct dv_err *err)
+{
+	int sys = path ? may_make(path) : 0;
+
+	return sys ? dv_err_sys(err, sys, "write %s", path) : 0;
 }
 
 int dv_report_record(const char *path, int fd, bool json,

@@ -6,6 +6,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <davit/run.h>
 
@@ -16,8 +17,12 @@
 extern struct dv_inherited {
 	bool no_stdout;    /* it was closed; now it is /dev/null */
 	bool ignores_pipe; /* SIGPIPE was ignored already */
+	mode_t umask;      /* ours has no bits of the owner's */
 } dv_inherited;
 
+/* Before anything is begun that would have to be undone: can it be written to
+ * at all? Otherwise as dv_stdout(). */
+int dv_stdout_check(struct dv_err *err);
 /*
  * Write to stdout, which may be non-blocking. Returns 0 or -errno with @err
  * ("write to stdout: ..."); a reader that has gone ends us as SIGPIPE does,
@@ -26,6 +31,8 @@ extern struct dv_inherited {
 int dv_stdout(const void *data, size_t len, struct dv_err *err);
 /* The same for what another way of writing to stdout said, @sys > 0. */
 int dv_stdout_failed(int sys, struct dv_err *err);
+/* Wait until @fd is readable; the same when nobody reads stdout any more. */
+int dv_stdout_wait(int fd, struct dv_err *err);
 /*
  * A relay could not deliver to @name: true, and that is said, when @sys says so
  * and it is not only that the reader has gone, who misses nothing.
@@ -63,6 +70,13 @@ void dv_report_timing(const struct dv_run *run);
 
 /* One line of JSON on @fd, newline included. Returns 0 or -errno. */
 int dv_report_exit(int fd, const struct dv_exit *exit, const char *id);
+/*
+ * Before anything is started: can dv_report_record() write there? Nothing is
+ * made or changed. 0 or -errno.
+ */
+int dv_report_record_check(const char *path, int fd, struct dv_err *err);
+/* The same for a file that is made anew, by dv_replace_file(); NULL is none. */
+int dv_report_pidfile_check(const char *path, struct dv_err *err);
 /*
  * Where it was asked for: in the file @path, on @fd (>= 0, borrowed) when that
  * is what @path names, or, without a path, on stderr with @json. The last line

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <davit/sandbox.h>
 
@@ -29,12 +30,11 @@ static const struct dv_opt rm_opts[] = {
 	  "Kill it first, if it lives: without a stop signal and at once.",
 	  diag_set_flag, AT(force), 0, NULL },
 	{ "ignore", 'i', NULL, "How",
-	  "That there is none of a name is no error.",
+	  "That there is none of a name is no error; the beginning of a name "
+	  "counts as none.",
 	  diag_set_flag, AT(ignore), 0, NULL },
 	DV_OPT_LATEST('l', AT(latest)),
-	{ "json", 0, NULL, "Output",
-	  "Write errors as JSON, a line each.",
-	  diag_set_flag, AT(json), 0, NULL },
+	DV_OPT_JSON_ERRORS(AT(json)),
 };
 /* clang-format on */
 
@@ -44,21 +44,6 @@ static int begin(void *arg, struct dv_sandbox *sb, const struct dv_how *how,
 	const struct rm *rm = arg;
 
 	return dv_sandbox_remove(sb, rm->force, how, err);
-}
-
-/* Leave out the names of nobody; returns how many are left. */
-static int drop_unknown(int argc, char **argv)
-{
-	int n = 0;
-
-	for (int i = 0; i < argc; i++) {
-		struct dv_sandbox *sb = NULL;
-
-		if (dv_sandbox_open(&sb, argv[i], NULL, NULL) != -ENOENT)
-			argv[n++] = argv[i];
-		dv_sandbox_free(sb);
-	}
-	return n;
 }
 
 static int rm_main(const struct dv_verb *verb, int argc, char **argv)
@@ -78,11 +63,7 @@ static int rm_main(const struct dv_verb *verb, int argc, char **argv)
 	t.argv = argv + rest;
 	t.latest = rm.latest;
 	t.json = rm.json;
-	if (rm.ignore && t.argc > 0) {
-		t.argc = drop_unknown(t.argc, t.argv);
-		if (t.argc == 0 && !rm.latest)
-			return 0;
-	}
+	t.ignore = rm.ignore;
 	return dv_targets_run(&t);
 }
 
@@ -92,7 +73,8 @@ const struct dv_verb dv_verb_rm = {
 	.summary = "remove what is left of sandboxes",
 	.prose = "Remove sandboxes that have ended: their records and logs, "
 		 "and their names, which are free then. With -f one that lives "
-		 "is killed first.",
+		 "is killed first: by its keeper, or together with it when "
+		 "that does not answer within 5 s.",
 	.opts = rm_opts,
 	.n_opts = DV_ARRAY_LEN(rm_opts),
 	.usage_status = 2,

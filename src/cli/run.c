@@ -273,8 +273,12 @@ static int exit_status(const struct session *s)
 
 static int run_to_the_end(struct session *s, struct dv_err *err)
 {
-	int r = start(s, err);
+	int r = dv_report_record_check(s->args.record, s->args.record_fd, err);
 
+	if (r == 0)
+		r = dv_report_pidfile_check(s->args.pidfile, err);
+	if (r == 0)
+		r = start(s, err);
 	if (r < 0)
 		return r;
 	r = wait_for_all(s, err);

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/systemd.h"
 #include "cli/envfile.h"
+#include "cli/report.h"
 #include "cli/run_args.h"
 #include "cli/run_split.h"
 
@@ -342,7 +343,8 @@ int dv_apply_drain(void *target, const struct dv_opt *opt DV_UNUSED,
 		a->drain_ms = DV_DRAIN_EOF;
 	else if (dv_parse_duration(value, &a->drain_ms) < 0)
 		return bad_value(err, value, "exit, eof or a time",
-				 "a time is like 10, 1.5s or 200ms");
+				 "a time is like 10, 1.5s or "
+				 "200ms; " DV_DURATION_MAX_TEXT " at most");
 	return 0;
 }
 
@@ -353,8 +355,10 @@ int dv_apply_duration(void *target, const struct dv_opt *opt, const char *value,
 	int ms;
 
 	if (dv_parse_duration(value, &ms) < 0)
-		return bad_value(err, value, "a time",
-				 "like 10, 1.5s, 200ms or 2m");
+		return bad_value(
+			err, value, "a time",
+			"like 10, 1.5s, 200ms, 2m or 7d; " DV_DURATION_MAX_TEXT
+			" at most");
 	if (opt->which == DV_SET_TIMEOUT)
 		return oom(dv_spec_timeout(spec, ms), err);
 	return oom(dv_spec_stop_timeout(spec, ms), err);
@@ -426,7 +430,12 @@ int dv_run_args_init(struct run_args *args)
 				   .info_fd = -1,
 				   .keep = DV_SANDBOX_KEEP_INIT,
 				   .drain_ms = DV_DRAIN_DEFAULT_MS };
-	return dv_spec_new(&args->spec);
+	int r = dv_spec_new(&args->spec);
+
+	/* Ours is another one: see main(). */
+	if (r == 0 && (dv_inherited.umask & 0700))
+		r = dv_spec_umask(args->spec, dv_inherited.umask);
+	return r;
 }
 
 void dv_run_args_free(struct run_args *args)

@@ -13,11 +13,14 @@
 #include "base/buf.h"
 #include "base/def.h"
 #include "base/num.h"
+#include "base/utf8.h"
 #include "cli/report.h"
 #include "cli/run_apply.h"
 #include "cli/run_args.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
+
+enum { TAKE_BACK_MS = 30000 };
 
 static int bad_value(struct dv_err *err, const char *value, const char *what,
 		     const char *hint)
@@ -45,6 +48,14 @@ int dv_apply_label(void *target, const struct dv_opt *opt DV_UNUSED,
 
 	if (!eq || eq == value)
 		return bad_value(err, value, "a label", "KEY=VALUE");
+	if (!dv_utf8_ok(value, strlen(value)))
+		return bad_value(err, value, "a label", "UTF-8 is needed");
+	/* As for variables, the last one of a key counts. */
+	for (size_t i = 0; i < a->n_labels; i++)
+		if (!strncmp(a->labels[i], value, (size_t)(eq - value) + 1)) {
+			a->labels[i] = value;
+			return 0;
+		}
 	if (a->n_labels >= DV_SANDBOX_LABELS_MAX)
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "more than %d labels", DV_SANDBOX_LABELS_MAX);
@@ -88,7 +99,9 @@ int dv_apply_keep_time(void *target, const struct dv_opt *opt,
 
 	if (dv_parse_duration(value, &ms) < 0 || ms < 1)
 		return bad_value(err, value, "a time",
-				 "like 10, 1.5s, 200ms or 2m; more than 0");
+				 "like 10 (seconds), 1.5s, 200ms, 1h30m or 7d; "
+				 "more than 0, " DV_DURATION_MAX_TEXT
+				 " at most");
 	a->asked |= (unsigned int)opt->which;
 	if (opt->which == DV_ASKED_TTL)
 		a->keep.ttl_ms = ms;
@@ -212,7 +225,11 @@ static int check_detached(const struct run_args *a, struct dv_err *err)
 			      "leave out -d to measure a start");
 	if ((a->asked & (DV_ASKED_HEALTH_INTERVAL | DV_ASKED_HEALTH_TIME)) &&
 	    !(a->asked & DV_ASKED_HEALTH))
-		return refuse(err, "health-interval", "says nothing alone",
+		return refuse(err,
+			      a->asked & DV_ASKED_HEALTH_INTERVAL
+				      ? "health-interval"
+				      : "health-retries",
+			      "says nothing alone",
 			      "--health CMD says what is asked");
 	return 0;
 }
@@ -265,6 +282,17 @@ static int tell(const struct run_args *a, struct dv_sandbox *sb,
 	return print_one(a, info, err);
 }
 
+/* Who does not hear its name could not end it. */
+static void take_back(struct dv_sandbox *sb)
+{
+	struct dv_how how = DV_HOW_INIT;
+	struct dv_err err = DV_ERR_INIT;
+
+	how.timeout_ms = TAKE_BACK_MS;
+	if (dv_sandbox_remove(sb, true, &how, &err) < 0)
+		dv_note("%s lives on: %s", dv_sandbox_id(sb), err.msg);
+}
+
 static void first_size(struct run_args *a)
 {
 	struct winsize ws;
@@ -281,12 +309,17 @@ int dv_run_detached(struct run_args *a, struct dv_err *err)
 	a->keep.terminal = a->tty == DV_YES;
 	a->keep.davit = "/proc/self/exe";
 	first_size(a);
+	r = dv_stdout_check(err);
+	if (r < 0)
+		return r;
 	r = dv_sandbox_create(&sb, a->spec, &a->keep, NULL, err);
 	if (r < 0) {
 		dv_doctor_explain(err);
 		return r;
 	}
 	r = tell(a, sb, err);
+	if (r < 0)
+		take_back(sb);
 	dv_sandbox_free(sb);
 	return r;
 }

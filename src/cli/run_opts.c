@@ -82,7 +82,7 @@ const struct dv_opt dv_run_opts[] = {
 	  dv_apply_flag, DV_SET_READ_ONLY, 0, NULL },
 	{ "fd", 0, "N[=M]", G_FILES,
 	  "Hand the caller's descriptor N to the command as M (the same number "
-	  "without =M). M is 3 or more.",
+	  "without =M). M is 3 to 1023.",
 	  dv_apply_fd, 0, 0, NULL },
 
 	{ "memory", 'm', "SIZE", G_LIMITS,

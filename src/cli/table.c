@@ -20,6 +20,21 @@ const char *dv_sandbox_title(const struct dv_sandbox_info *info)
 	return info->name[0] ? info->name : info->id;
 }
 
+void dv_put_time(struct dv_buf *out, uint64_t unix_ns, int digits)
+{
+	const time_t t = (time_t)(unix_ns / second);
+	const uint64_t ns = unix_ns % second;
+	struct tm tm;
+	char text[40] = "";
+
+	if (gmtime_r(&t, &tm))
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	if (digits == 9)
+		dv_buf_putf(out, "%s.%09dZ", text, (int)ns);
+	else
+		dv_buf_putf(out, "%s.%03dZ", text, (int)(ns / MS));
+}
+
 static const struct {
 	uint64_t s;
 	char letter;

@@ -9,6 +9,8 @@
 
 #include "base/buf.h"
 
+/* "2026-11-21T13:50:02.123Z", with 3 or 9 digits of a second. */
+void dv_put_time(struct dv_buf *out, uint64_t unix_ns, int digits);
 /* "12s", "5m", "3h", "2d": how long it takes, in the largest unit. */
 void dv_put_span(struct dv_buf *out, uint64_t ns);
 /* The same in two units: "3h 12m", "1.204s". */

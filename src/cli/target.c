@@ -101,7 +101,52 @@ static int run_all(const struct dv_targets *t, struct one *all, int n,
 	return status;
 }
 
-int dv_targets_run(const struct dv_targets *t)
+/*
+ * Is it the one of that very name or id? A unit stops and forgets the sandbox
+ * of its own name, and never another one whose name only begins so.
+ */
+static bool is_exactly(struct dv_sandbox *sb, const char *word)
+{
+	const struct dv_sandbox_info *info;
+
+	return !strcmp(dv_sandbox_id(sb), word) ||
+	       dv_sandbox_look(sb, &info, NULL) < 0 ||
+	       !strcmp(info->name, word);
+}
+
+/* Leave out the names of nobody; returns how many are left. */
+static int drop_unknown(int argc, char **argv)
+{
+	int n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		struct dv_sandbox *sb = NULL;
+
+		int r = dv_sandbox_open(&sb, argv[i], NULL, NULL);
+
+		if (r == 0 ? is_exactly(sb, argv[i])
+			   : r != -ENOENT && r != -ENOTUNIQ)
+			argv[n++] = argv[i];
+		dv_sandbox_free(sb);
+	}
+	return n;
+}
+
+static int run(const struct dv_targets *t);
+
+int dv_targets_run(const struct dv_targets *targets)
+{
+	struct dv_targets t = *targets;
+
+	if (t.ignore && t.argc > 0) {
+		t.argc = drop_unknown(t.argc, t.argv);
+		if (t.argc == 0 && !t.latest)
+			return 0;
+	}
+	return run(&t);
+}
+
+static int run(const struct dv_targets *t)
 {
 	const int n = t->latest ? 1 : t->argc;
 	struct dv_err err = DV_ERR_INIT;

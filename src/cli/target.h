@@ -16,11 +16,17 @@ enum {
 	DV_TARGETS_MAX = 1024,
 };
 
-/* A row of a table of options; @at: an offset of a bool, for
- * diag_set_flag(). */
+/* Rows of tables of options; @at: an offset of a bool, for diag_set_flag(). */
 /* clang-format off */
 #define DV_OPT_LATEST(letter, at) { "latest", letter, NULL, "Which", \
 	"The sandbox that was created last, instead of a name.", \
+	diag_set_flag, at, 0, NULL }
+#define DV_OPT_JSON_RECORD(at) { "json", 0, NULL, "Records", \
+	"Write the exit record, or the error, as the last line on stderr, in " \
+	"JSON.", \
+	diag_set_flag, at, 0, NULL }
+#define DV_OPT_JSON_ERRORS(at) { "json", 0, NULL, "Output", \
+	"Write errors as JSON, a line each.", \
 	diag_set_flag, at, 0, NULL }
 /* clang-format on */
 
@@ -40,6 +46,7 @@ struct dv_targets {
 	int argc; /* of the words that are names */
 	char **argv;
 	bool latest, json;
+	bool ignore;    /* names of nobody; a beginning is nobody's name then */
 	int timeout_ms; /* for each; -1: none */
 	dv_target_fn *begin;
 	void *arg;

@@ -341,14 +341,23 @@ static int sleep_until(struct top *t, uint64_t at_ns)
 	return r < 0 ? dv_err_sys(&t->err, -r, "wait") : 0;
 }
 
+/* Has it ended, or is not even its name known any more? */
+static bool has_ended(struct top *t)
+{
+	struct dv_how how = DV_HOW_INIT;
+	struct dv_err err = DV_ERR_INIT;
+
+	if (dv_sandbox_look(t->sb, NULL, &err) < 0)
+		return err.code == DV_NOT_FOUND;
+	how.timeout_ms = ASK_MS;
+	return t->err.code == DV_UNAVAILABLE &&
+	       dv_sandbox_wait(t->sb, NULL, &how, NULL) == 0;
+}
+
 /* That it ended while we looked on is no failure. */
 static int check_end(struct top *t, int r)
 {
-	struct dv_how how = DV_HOW_INIT;
-
-	how.timeout_ms = ASK_MS;
-	if (t->err.code != DV_UNAVAILABLE || !t->before ||
-	    dv_sandbox_wait(t->sb, NULL, &how, NULL) < 0)
+	if (!t->before || !has_ended(t))
 		return r;
 	dv_note("%s has ended", t->name);
 	return 0;
@@ -428,8 +437,7 @@ static int top_main(const struct dv_verb *verb, int argc, char **argv)
 		r = dv_target_sandbox(&t.sb, argc - rest, argv + rest, t.latest,
 				      NULL, &taken, &usage, &t.err);
 	if (r == 0 && rest + taken < argc) {
-		r = dv_err_set(&t.err, EINVAL, DV_INVALID,
-			       "this is too much: %.100s", argv[rest + taken]);
+		r = dv_opts_too_much(verb, argv[rest + taken], &t.err);
 		usage = true;
 	}
 	if (r == 0)

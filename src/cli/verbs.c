@@ -21,9 +21,7 @@ static int no_options(const struct dv_verb *verb, int argc, char **argv,
 	int r = dv_opts_parse(verb, argc, argv, NULL, restp, &err);
 
 	if (r == 0 && argc - *restp > max)
-		r = dv_err_set(&err, EINVAL, DV_INVALID,
-			       "\"%.100s\" is too much", argv[*restp + max]);
-
+		r = dv_opts_too_much(verb, argv[*restp + max], &err);
 	if (r == DV_OPTS_HELP)
 		return dv_help_verb(verb) ? 1 : -1;
 	return r < 0 ? dv_report(&err, false, verb->usage_status) : 0;
@@ -33,13 +31,38 @@ static const char *verb_name_at(const void *table DV_UNUSED, size_t n)
 {
 	const struct dv_verb *verb = dv_verb_at(n);
 
+	/* Nobody means a hidden one: any other name in its place. */
+	if (verb && verb->hidden)
+		verb = dv_verb_at(0);
 	return verb ? verb->name : NULL;
+}
+
+/* What other programs of this kind call it. */
+static const char *other_name(const char *name)
+{
+	static const struct {
+		const char *theirs, *ours;
+	} names[] = {
+		{ "list", "ps" },        { "ls", "ps" },
+		{ "start", "restart" },  { "create", "run -d" },
+		{ "unpause", "resume" }, { "thaw", "resume" },
+		{ "freeze", "pause" },   { "stats", "top" },
+		{ "remove", "rm" },      { "delete", "rm" },
+		{ "shell", "exec" },     { "enter", "exec" },
+		{ "state", "inspect" },  { "status", "why" },
+		{ "info", "doctor" },
+	};
+
+	for (size_t i = 0; i < DV_ARRAY_LEN(names); i++)
+		if (!strcmp(names[i].theirs, name))
+			return names[i].ours;
+	return dv_did_you_mean(name, verb_name_at, NULL);
 }
 
 static int unknown_verb(const char *name, int status)
 {
 	struct dv_err err = DV_ERR_INIT;
-	const char *near = dv_did_you_mean(name, verb_name_at, NULL);
+	const char *near = other_name(name);
 
 	dv_err_set(&err, EINVAL, DV_INVALID, "there is no verb \"%.100s\"",
 		   name);
@@ -151,11 +174,11 @@ static const struct dv_verb *table(size_t *np)
 
 /* Rows that stand in the file of their verb; shown behind `run`. */
 static const struct dv_verb *const others[] = {
-	&dv_verb_ps,      &dv_verb_why,    &dv_verb_events, &dv_verb_rm,
-	&dv_verb_exec,    &dv_verb_attach, &dv_verb_logs,   &dv_verb_wait,
-	&dv_verb_stop,    &dv_verb_kill,   &dv_verb_pause,  &dv_verb_resume,
-	&dv_verb_restart, &dv_verb_rename, &dv_verb_update, &dv_verb_upgrade,
-	&dv_verb_inspect, &dv_verb_top,    &dv_verb_keeper,
+	&dv_verb_ps,     &dv_verb_exec,    &dv_verb_logs,    &dv_verb_attach,
+	&dv_verb_wait,   &dv_verb_why,     &dv_verb_stop,    &dv_verb_kill,
+	&dv_verb_rm,     &dv_verb_restart, &dv_verb_pause,   &dv_verb_resume,
+	&dv_verb_rename, &dv_verb_update,  &dv_verb_upgrade, &dv_verb_inspect,
+	&dv_verb_top,    &dv_verb_events,  &dv_verb_keeper,
 };
 
 const struct dv_verb *dv_verb_at(size_t n)

@@ -66,6 +66,19 @@ static int timed_out(struct wait *w)
 /* ---- its end ---------------------------------------------------------------
  */
 
+static int print_exit(struct wait *w, const struct dv_exit *exit)
+{
+	dv_autobuf out = DV_BUF_INIT(OUT_MAX);
+	dv_autofree char *json = dv_exit_json(exit, dv_sandbox_id(w->sb));
+
+	if (!json)
+		return dv_err_sys(&w->err, ENOMEM, "print");
+	dv_buf_putf(&out, "%s\n", json);
+	if (dv_buf_status(&out) < 0)
+		return dv_err_sys(&w->err, -dv_buf_status(&out), "print");
+	return dv_stdout(out.data, out.len, &w->err);
+}
+
 static int wait_end(struct wait *w)
 {
 	struct dv_exit exit = { .size = sizeof(exit) };
@@ -78,13 +91,8 @@ static int wait_end(struct wait *w)
 		return dv_report(&w->err, w->json, STATUS_TIMEOUT);
 	if (r < 0)
 		return dv_report(&w->err, w->json, STATUS_FAILED);
-	if (w->json) {
-		r = dv_report_exit(STDOUT_FILENO, &exit, dv_sandbox_id(w->sb));
-		if (r < 0) {
-			dv_stdout_failed(-r, &w->err);
-			return dv_report(&w->err, true, STATUS_FAILED);
-		}
-	}
+	if (w->json && print_exit(w, &exit) < 0)
+		return dv_report(&w->err, true, STATUS_FAILED);
 	return exit.timed_out ? STATUS_TIMEOUT : exit.code;
 }
 
@@ -139,7 +147,7 @@ static int begin_of_run(struct wait *w, uint64_t *nsp)
 	int r = dv_sandbox_look(w->sb, &info, &w->err);
 
 	if (r == 0)
-		*nsp = info->state == DV_STATE_CREATING ? dv_unix_ns()
+		*nsp = info->state == DV_STATE_CREATING ? UINT64_MAX
 							: info->started_unix_ns;
 	return r;
 }
@@ -164,6 +172,7 @@ static int wait_output(struct wait *w)
 	struct dv_expect *x = NULL;
 	int r = begin_of_run(w, &o.since_unix_ns), status;
 
+	o.this_run = true;
 	if (r == 0)
 		r = dv_expect_new(&x, w->sb, &o, &w->err);
 	if (r == 0)
@@ -192,9 +201,7 @@ static int wait_main(const struct dv_verb *verb, int argc, char **argv)
 	if (r == DV_OPTS_HELP)
 		return dv_help_verb(verb);
 	if (r == 0 && argc - rest > 1 - w.latest)
-		r = dv_err_set(&w.err, EINVAL, DV_INVALID,
-			       "\"%.100s\" is too much",
-			       argv[rest + 1 - w.latest]);
+		r = dv_opts_too_much(verb, argv[rest + 1 - w.latest], &w.err);
 	if (r == 0)
 		r = dv_target_sandbox(&w.sb, argc - rest, argv + rest, w.latest,
 				      NULL, &words, &usage, &w.err);

@@ -111,7 +111,8 @@ static int parse_date(const char *s, uint64_t *nsp)
 	if (!s || *s)
 		return -EINVAL;
 	t = local ? mktime(&tm) : timegm(&tm) - seconds;
-	if (t < 0)
+	/* 2^64 ns end in the year 2554. */
+	if (t < 0 || (uint64_t)t >= UINT64_MAX / SECOND)
 		return -ERANGE;
 	*nsp = (uint64_t)t * SECOND + ns;
 	return 0;
@@ -137,16 +138,16 @@ static int parse_unix(const char *s, uint64_t *nsp)
 
 int dv_parse_when(const char *s, uint64_t now_ns, uint64_t *nsp)
 {
-	int ms;
+	uint64_t ms;
 
 	if (*s == '@')
 		return parse_unix(s + 1, nsp);
 	if (strchr(s, '-'))
 		return parse_date(s, nsp);
-	if (dv_parse_duration(s, &ms) < 0)
+	if (dv_parse_span(s, &ms) < 0)
 		return -EINVAL;
-	if ((uint64_t)ms * 1000000 > now_ns)
+	if (ms > now_ns / 1000000)
 		return -ERANGE;
-	*nsp = now_ns - (uint64_t)ms * 1000000;
+	*nsp = now_ns - ms * 1000000;
 	return 0;
 }

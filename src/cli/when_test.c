@@ -78,8 +78,16 @@ TEST(what_is_no_moment_is_refused)
 			fail_msg("\"%s\" is taken", bad[i]);
 	CHECK_EQ(dv_parse_when("@99999999999999999999", now, &ns), -ERANGE);
 	CHECK_EQ(dv_parse_when("1969-12-31T00:00Z", now, &ns), -ERANGE);
+	CHECK_EQ(dv_parse_when("2555-01-01T00:00Z", now, &ns), -ERANGE);
+	CHECK_EQ(dv_parse_when("9999-12-31T23:59Z", now, &ns), -ERANGE);
 	CHECK_EQ(dv_parse_when("20s", 5, &ns), -ERANGE);
+	CHECK_EQ(dv_parse_when("20000d", now, &ns), -ERANGE);
 	CHECK_EQ(ns, 7);
+	/* More milliseconds than an int can hold. */
+	CHECK_EQ(dv_parse_when("1000h", now, &ns), 0);
+	CHECK(now - ns == UINT64_C(3600000) * 1000000000);
+	CHECK_EQ(dv_parse_when("19000d", now, &ns), 0);
+	CHECK(now - ns == UINT64_C(19000) * 86400 * 1000000000);
 }
 
 TEST(moment_cut_at_every_byte_is_refused_or_a_shorter_one)

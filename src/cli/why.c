@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/def.h"
+#include "base/json.h"
 #include "base/num.h"
 #include "cli/diag.h"
 #include "cli/help.h"
@@ -29,7 +30,7 @@ enum {
 };
 
 struct why {
-	bool latest;
+	bool latest, json;
 	const struct dv_sandbox_info *info; /* borrowed from sb */
 	struct dv_sandbox *sb;
 	struct dv_buf out;
@@ -37,9 +38,15 @@ struct why {
 
 #define AT(member) ((int)offsetof(struct why, member))
 
+/* clang-format off */
 static const struct dv_opt why_opts[] = {
 	DV_OPT_LATEST('l', AT(latest)),
+	{ "json", 0, NULL, "Output",
+	  "Print one JSON document: id, name, state, text, and of its end code, "
+	  "signal and ended_by.",
+	  diag_set_flag, AT(json), 0, NULL },
 };
+/* clang-format on */
 
 /* ---- words --------------------------------------------------------------- */
 
@@ -270,6 +277,21 @@ static void put_output(struct why *w)
 		(void)put_last(w, DV_DIAG_STDOUT, "its output");
 }
 
+/* What its keeper could not do, if it said so. */
+static void put_keeper_log(struct why *w)
+{
+	dv_autofree char *text = NULL;
+	const char *from;
+	int lines = 0;
+
+	if (dv_sandbox_keeper_log(w->sb, &text, NULL) < 0)
+		return;
+	for (from = text + strlen(text); from > text; from--)
+		if (from[-1] == '\n' && lines++ == LAST_LINES)
+			break;
+	put_lines(w, "its keeper's log", from, strlen(from));
+}
+
 /* ---- each state -----------------------------------------------------------
  */
 
@@ -285,6 +307,8 @@ static void put_exited(struct why *w)
 	put_limits(w, e);
 	put_times(w, e);
 	put_restarts(w);
+	if (e->ended_by == DV_ENDED_KEEPER)
+		put_keeper_log(w);
 	if (e->code != 0)
 		put_output(w);
 }
@@ -300,6 +324,7 @@ static void put_dead(struct why *w)
 		put_when(out, w->info->ended_unix_ns);
 		dv_buf_putc(out, '\n');
 	}
+	put_keeper_log(w);
 	put_output(w);
 	dv_buf_putf(out,
 		    "  davit logs %s shows what it wrote, davit restart %s "
@@ -368,6 +393,34 @@ static void explain(struct why *w)
 		put_alive(w);
 }
 
+static int print_json(const struct why *w)
+{
+	dv_autobuf out = DV_BUF_INIT(8 * OUT_MAX);
+	struct dv_json j = DV_JSON_INIT(&out);
+	const struct dv_exit *e = &w->info->exit;
+
+	dv_json_open(&j, NULL, '{');
+	dv_json_u64(&j, "schema_version", 1);
+	dv_json_str(&j, "id", w->info->id);
+	dv_json_str(&j, "name", w->info->name);
+	dv_json_str(&j, "state", dv_state_name(w->info->state));
+	dv_json_strn(&j, "text", w->out.data, w->out.len);
+	if (w->info->has_exit) {
+		dv_json_i64(&j, "code", e->code);
+		if (e->signal)
+			dv_json_str(&j, "signal", dv_signal_name(e->signal));
+		dv_json_str(&j, "ended_by", dv_ended_by_name(e->ended_by));
+	}
+	dv_json_close(&j, '}');
+	dv_buf_putc(&out, '\n');
+	return dv_print(&out);
+}
+
+static int print(const struct why *w)
+{
+	return w->json ? print_json(w) : dv_print(&w->out);
+}
+
 static int why_main(const struct dv_verb *verb, int argc, char **argv)
 {
 	struct why w = { .out = DV_BUF_INIT(OUT_MAX) };
@@ -379,20 +432,18 @@ static int why_main(const struct dv_verb *verb, int argc, char **argv)
 	if (r == DV_OPTS_HELP)
 		return dv_help_verb(verb);
 	if (r < 0)
-		return dv_report(&err, false, 2);
+		return dv_report(&err, w.json, 2);
 	r = dv_target_sandbox(&w.sb, argc - rest, argv + rest, w.latest, NULL,
 			      &taken, &usage, &err);
 	if (r == 0 && argc - rest > taken) {
 		usage = true;
-		r = dv_err_set(&err, EINVAL, DV_INVALID,
-			       "\"%.100s\" is too much", argv[rest + taken]);
+		r = dv_opts_too_much(verb, argv[rest + taken], &err);
 	}
 	if (r == 0)
 		r = dv_sandbox_look(w.sb, &w.info, &err);
 	if (r == 0)
 		explain(&w);
-	status = r < 0 ? dv_report(&err, false, usage ? 2 : 1)
-		       : dv_print(&w.out);
+	status = r < 0 ? dv_report(&err, w.json, usage ? 2 : 1) : print(&w);
 	dv_buf_free(&w.out);
 	dv_sandbox_free(w.sb);
 	return status;
@@ -400,7 +451,7 @@ static int why_main(const struct dv_verb *verb, int argc, char **argv)
 
 const struct dv_verb dv_verb_why = {
 	.name = "why",
-	.args = "NAME | -l",
+	.args = "[--json] NAME",
 	.summary = "explain how a sandbox ended",
 	.prose = "Explain in a sentence or two how a sandbox ended, or that it "
 		 "has not, and show what tells: its exit status or signal, who "

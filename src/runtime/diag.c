@@ -244,13 +244,23 @@ int dv_op_put(struct dv_op *op, bool v1, const pb_msgdesc_t *fields,
 	return r < 0 ? dv_err_wrap(err, r, "%s", op->kind->what) : 0;
 }
 
+/* "cannot stop web: ..." says already what it is about. */
+static bool is_said(const struct dv_op *op, const char *msg)
+{
+	static const char refused[] = "cannot ";
+	const size_t at = sizeof(refused) - 1, len = strlen(op->kind->what);
+
+	return !strncmp(msg, refused, at) &&
+	       !strncmp(msg + at, op->kind->what, len) && msg[at + len] == ' ';
+}
+
 void dv_op_end(struct dv_op *op, int r, const struct dv_err *err)
 {
 	struct dv_err copy = DV_ERR_INIT;
 
 	if (r < 0 && err) {
 		copy = *err;
-		if (*op->what)
+		if (*op->what && !is_said(op, copy.msg))
 			dv_err_wrap(&copy, r, "%s", op->what);
 	}
 	stop_op(op);

@@ -8,7 +8,10 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/rlimit_name.h"
 #include "runtime/diag.h"
+#include "runtime/spec.h"
+#include "runtime/users.h"
 #include "wire/pb.h"
 
 /* ---- the handle --------------------------------------------------------- */
@@ -97,7 +100,16 @@ static int put_v1(struct dv_op *op, const struct dv_diag_exec *e,
 		  const struct request *q, struct dv_err *err)
 {
 	dv_ExecRequest m = dv_ExecRequest_init_zero;
+	dv_Rlimit limits[DV_RLIMITS];
 
+	for (size_t i = 0; i < e->n_rlimits; i++)
+		limits[i] = (dv_Rlimit){
+			.resource = (uint32_t)e->rlimits[i].resource,
+			.soft = e->rlimits[i].soft,
+			.hard = e->rlimits[i].hard,
+		};
+	m.rlimits = limits;
+	m.rlimits_count = (pb_size_t)e->n_rlimits;
 	m.argv = (char **)(uintptr_t)e->argv;
 	m.argv_count = (pb_size_t)q->n_argv;
 	m.env = q->env;
@@ -107,6 +119,8 @@ static int put_v1(struct dv_op *op, const struct dv_diag_exec *e,
 	m.has_ids = e->has_ids;
 	m.ids.uid = e->uid;
 	m.ids.gid = e->gid;
+	m.ids.groups = (uint32_t *)(uintptr_t)e->groups;
+	m.ids.groups_count = (pb_size_t)e->n_groups;
 	m.combine_stderr = e->combine_stderr;
 	m.terminal = e->tty;
 	m.rows = e->rows;
@@ -210,9 +224,10 @@ static int conns_v1(struct dv_op *op, const uint64_t id[3], struct dv_err *err)
 static int check_server(const struct dv_op *op, struct dv_err *err)
 {
 	if (!op->v1 && (op->arg & F_NEEDS_V1))
-		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
-				  "this server cannot set a directory, a user, "
-				  "or keep output (it has no davit.v1)");
+		return dv_err_set(
+			err, ENOTSUP, DV_UNIMPLEMENTED,
+			"this server cannot set a directory, a user, "
+			"limits, or keep output (it has no davit.v1)");
 	if ((op->arg & (F_TERMINAL | 7 * F_OWN)) && !op->gives)
 		return dv_err_set(err, ENOTSUP, DV_UNIMPLEMENTED,
 				  "descriptors can only be given to a davit on "
@@ -295,6 +310,9 @@ static int reply_exec(struct dv_op *op, const struct dv_rpc_reply *reply,
 
 	if (r < 0) {
 		name_step(op, err);
+		/* "exec NAME: ..." says what it was about. */
+		if (!strncmp(err->msg, "exec ", 5))
+			op->what = "";
 		return r;
 	}
 	r = take_reply(op, reply, p, err);
@@ -334,10 +352,13 @@ static int fill_exec(struct dv_op *op, const struct dv_diag_exec *e,
 	op->own = p;
 	if (r == 0)
 		r = dv_diag_env(e->env, &q.env, &q.names, &q.n_env);
-	if (r == 0 && (q.n_argv > UINT16_MAX || q.n_env > UINT16_MAX))
-		r = -E2BIG;
 	if (r < 0)
 		dv_err_sys(err, -r, "exec %s", e->argv[0]);
+	else if (q.n_argv > DV_PLAN_ARGS_MAX || q.n_env > DV_PLAN_ARGS_MAX)
+		r = dv_spec_too_many(DV_PLAN_ARGS_MAX,
+				     q.n_argv > DV_PLAN_ARGS_MAX ? "arguments"
+								 : "variables",
+				     err);
 	if (r == 0)
 		r = put_v1(op, e, &q, err);
 	if (r == 0)
@@ -384,7 +405,8 @@ static int plan_streams(struct dv_op *op, const struct dv_diag_exec *e,
 	op->may_give = e->take_terminal || e->own ||
 		       (!e->tty && !e->raw && !e->keep && !e->relayed);
 	op->arg |= (e->raw ? F_RAW : 0U) | (e->keep ? F_KEEP : 0U);
-	if (e->cwd || e->has_ids || e->keep || e->own || e->take_terminal)
+	if (e->cwd || e->has_ids || e->n_rlimits || e->keep || e->own ||
+	    e->take_terminal)
 		op->arg |= F_NEEDS_V1;
 	return give_own(op, e, err);
 }
@@ -395,6 +417,17 @@ static int check_exec(const struct dv_diag_exec *e, struct dv_err *err)
 
 	if (!e->argv || !e->argv[0])
 		return dv_err_set(err, EINVAL, DV_INVALID, "exec: no command");
+	if (e->user)
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "exec: users have no names there");
+	if (e->n_groups > DV_USER_GROUPS_MAX)
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "exec: more than %d groups",
+				  DV_USER_GROUPS_MAX);
+	if (e->n_rlimits > DV_RLIMITS)
+		return dv_err_set(err, EINVAL, DV_INVALID,
+				  "exec: more than %d resource limits",
+				  DV_RLIMITS);
 	if (e->take_terminal && (!e->tty || (e->own & ~others)))
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "exec: a terminal to take has no other "

@@ -13,6 +13,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "runtime/store_priv.h"
 
 enum { NOTES_MAX = 16384 }; /* what the sweeper reads */
 
@@ -33,14 +34,32 @@ static const char *env_dir(const char *name)
 	return v && v[0] == '/' ? v : NULL;
 }
 
+/* What was asked for by name is not passed over. 1: in *@dirp, 0: unset. */
+static int own_dir(const char *name, const char **dirp, struct dv_err *err)
+{
+	const char *v = getenv(name);
+
+	*dirp = v;
+	if (!v || !v[0] || v[0] == '/')
+		return v && v[0];
+	dv_err_hint(err, "%s is an absolute path, or unset", name);
+	return dv_err_step(err,
+			   dv_err_set(err, EINVAL, DV_INVALID,
+				      "%s is not absolute: \"%.200s\"", name,
+				      v),
+			   DV_STEP_STATE);
+}
+
 int dv_statedir(char *out, size_t size, struct dv_err *err)
 {
-	const char *own = env_dir("DAVIT_STATEDIR");
+	const char *own;
 	const char *xdg = env_dir("XDG_STATE_HOME");
 	const char *home = env_dir("HOME");
-	int r;
+	int r = own_dir("DAVIT_STATEDIR", &own, err);
 
-	if (own)
+	if (r < 0)
+		return r;
+	if (r > 0)
 		r = dv_path_join(out, size, own, "");
 	else if (geteuid() == 0)
 		r = dv_path_join(out, size, "/var/lib/davit", "");
@@ -55,12 +74,14 @@ int dv_statedir(char *out, size_t size, struct dv_err *err)
 
 int dv_rundir(char *out, size_t size, struct dv_err *err)
 {
-	const char *own = env_dir("DAVIT_RUNDIR");
+	const char *own;
 	const char *xdg = env_dir("XDG_RUNTIME_DIR");
 	char state[PATH_MAX];
-	int r;
+	int r = own_dir("DAVIT_RUNDIR", &own, err);
 
-	if (own)
+	if (r < 0)
+		return r;
+	if (r > 0)
 		r = dv_path_join(out, size, own, "");
 	else if (geteuid() == 0)
 		r = dv_path_join(out, size, "/run/davit", "");
@@ -237,19 +258,33 @@ int dv_home_write(const struct dv_home *home, const char *name,
 	return dv_replace_file(home->dirfd, name, data, len, 0600);
 }
 
+/*
+ * At once for whoever looks: without its document and with its lock it would
+ * seem to begin, without both somebody could start it anew in the same place.
+ */
+static void remove_dir(struct dv_home *home)
+{
+	/* By name, and the lock first: a listing costs more than these. */
+	static const char *const usual[] = { "lock", "state.json", "identity",
+					     "sock" };
+	char away[DV_ID_LEN + 2];
+
+	if (dv_store_hide(home->basefd, home->id, away) < 0)
+		return; /* the sweeper will have more luck */
+	for (size_t i = 0; i < DV_ARRAY_LEN(usual); i++)
+		unlinkat(home->dirfd, usual[i], 0);
+	if (unlinkat(home->basefd, away, AT_REMOVEDIR) < 0)
+		(void)dv_remove_tree(home->basefd, away);
+}
+
 void dv_home_remove(struct dv_home *home)
 {
 	if (home->groups_left) {
 		dv_home_release(home);
 		return;
 	}
-	if (home->dirfd >= 0) {
-		/* The usual files by name: a listing costs more than these. */
-		unlinkat(home->dirfd, "state.json", 0);
-		unlinkat(home->dirfd, "lock", 0);
-		if (rmdir(home->path) < 0 && errno == ENOTEMPTY)
-			dv_remove_tree(AT_FDCWD, home->path);
-	}
+	if (home->dirfd >= 0)
+		remove_dir(home);
 	dv_slot_clear(&home->slot);
 	dv_home_release(home);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/proc_try.h"
 
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -49,8 +50,8 @@ TEST(directories_follow_the_environment)
 	CHECK_STR(out, "/a/b");
 	CHECK_EQ(dv_statedir(out, sizeof(out), NULL), 0);
 	CHECK_STR(out, "/c");
-	/* What is not absolute does not count. */
-	setenv("DAVIT_RUNDIR", "a", 1);
+	/* What is empty does not count. */
+	setenv("DAVIT_RUNDIR", "", 1);
 	setenv("DAVIT_STATEDIR", "", 1);
 	if (geteuid() == 0) {
 		CHECK_EQ(dv_rundir(out, sizeof(out), NULL), 0);
@@ -58,6 +59,22 @@ TEST(directories_follow_the_environment)
 		CHECK_EQ(dv_statedir(out, sizeof(out), NULL), 0);
 		CHECK_STR(out, "/var/lib/davit");
 	}
+	unsetenv("DAVIT_RUNDIR");
+	unsetenv("DAVIT_STATEDIR");
+}
+
+TEST(directory_that_is_not_absolute_is_refused)
+{
+	struct dv_err err = DV_ERR_INIT;
+	char out[200];
+
+	setenv("DAVIT_RUNDIR", "a", 1);
+	setenv("DAVIT_STATEDIR", "./b", 1);
+	CHECK_EQ(dv_rundir(out, sizeof(out), &err), -EINVAL);
+	CHECK_STR(err.msg, "DAVIT_RUNDIR is not absolute: \"a\"");
+	CHECK(err.hint[0]);
+	CHECK_EQ(dv_statedir(out, sizeof(out), &err), -EINVAL);
+	CHECK_STR(err.msg, "DAVIT_STATEDIR is not absolute: \"./b\"");
 	unsetenv("DAVIT_RUNDIR");
 	unsetenv("DAVIT_STATEDIR");
 }
@@ -180,6 +197,26 @@ TEST(home_is_private_locked_and_goes)
 
 /* ---- what killed keepers left
  * ----------------------------------------------------- */
+
+/* Whoever looks finds all of it, or that there is nothing. */
+TEST(home_goes_before_anything_in_it_does)
+{
+	struct inotify_event e;
+	char events[4096] __attribute__((aligned(8)));
+	struct dv_home home;
+	int ino = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	open_top();
+	home_make(&home);
+	CHECK_EQ(dv_home_write(&home, "state.json", "{}", 2), 0);
+	CHECK(inotify_add_watch(ino, home.path, IN_MOVE_SELF | IN_DELETE) >= 0);
+	dv_home_remove(&home);
+	CHECK(dv_read(ino, events, sizeof(events)) >= (ssize_t)sizeof(e));
+	memcpy(&e, events, sizeof(e));
+	CHECK_EQ(e.mask, IN_MOVE_SELF);
+	dv_close(ino);
+	close_top();
+}
 
 static void sweep(void)
 {

@@ -401,6 +401,8 @@ int dv_expect_wait(struct dv_expect *x, struct dv_expect_result *result,
 	if (dv_loop_busy(x->loop))
 		return dv_err_sys(err, EDEADLK, "wait inside a callback");
 	r = dv_expect_start(x, result, unblock, &b, err);
+	if (r < 0)
+		return r; /* there may be another wait, which goes on */
 	while (r >= 0 && x->result)
 		r = dv_loop_dispatch(x->loop, -1);
 	if (r >= 0)

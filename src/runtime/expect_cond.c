@@ -40,6 +40,7 @@ int dv_expect_new(struct dv_expect **xp, struct dv_sandbox *sb,
 	lo.streams = o.streams;
 	lo.offset = o.offset;
 	lo.since_unix_ns = o.since_unix_ns;
+	lo.this_run = o.this_run;
 	r = dv_sandbox_log_open_id(x->id, &x->log, &lo, true, err);
 	if (r < 0)
 		dv_expect_free(x);

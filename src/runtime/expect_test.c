@@ -220,6 +220,30 @@ TEST(bytes_of_any_value_are_looked_at)
 	close_one();
 }
 
+/* The times of its start are of no use once the clock was set back. */
+TEST(what_the_run_before_wrote_is_not_looked_at)
+{
+	struct dv_expect_opts o = DV_EXPECT_OPTS_INIT;
+	struct dv_expect *x;
+
+	open_one();
+	says(1, "ready (first)\n");
+	dv_outlog_end(&keeper.log);
+	says(1, "ready (second)\n");
+	o.this_run = true;
+	o.since_unix_ns = 1; /* long before either */
+	CHECK_EQ(dv_expect_new(&x, sb, &o, NULL), 0);
+	CHECK_EQ(dv_expect_match(x, "ready .*", NULL), 0);
+	CHECK_STR(matched(x, 0), "ready (second)");
+	dv_expect_free(x);
+	o.since_unix_ns = UINT64_MAX - 1; /* long after */
+	CHECK_EQ(dv_expect_new(&x, sb, &o, NULL), 0);
+	CHECK_EQ(dv_expect_match(x, "ready .*", NULL), 0);
+	CHECK_STR(matched(x, 0), "ready (second)");
+	dv_expect_free(x);
+	close_one();
+}
+
 TEST(idle_waits_for_the_last_output)
 {
 	struct dv_expect *x;
@@ -383,6 +407,7 @@ TEST(wait_on_a_loop_calls_back_once)
 	s.x = expect_from(0);
 	CHECK_EQ(dv_expect_match(s.x, "hello", NULL), 1);
 	CHECK_EQ(dv_expect_start(s.x, &res, on_found, &s, NULL), 0);
+	CHECK_EQ(dv_expect_wait(s.x, &res, NULL), -EBUSY);
 	CHECK_EQ(dv_expect_start(s.x, &res, on_found, &s, NULL), -EBUSY);
 	CHECK_EQ(dv_expect_match(s.x, "hello", NULL), -EBUSY);
 	dv_expect_cancel(s.x);

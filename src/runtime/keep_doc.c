@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/def.h"
+#include "base/utf8.h"
 #include "runtime/spec.h"
 #include "wire/pb.h"
 
@@ -266,6 +267,16 @@ int dv_spec_decode(struct dv_spec **specp, const dv_Spec *m, struct dv_err *err)
 
 /* ---- how it is kept ----------------------------------------------------- */
 
+/* Among the first @n. */
+static bool has_key(const char *const *labels, size_t n, const char *key,
+		    size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strncmp(labels[i], key, len) && labels[i][len] == '=')
+			return true;
+	return false;
+}
+
 static int check_labels(const char *const *labels, pb_size_t *np,
 			struct dv_err *err)
 {
@@ -280,6 +291,10 @@ static int check_labels(const char *const *labels, pb_size_t *np,
 			return bad(err, "a label is KEY=VALUE");
 		if (strlen(labels[n]) > LABEL_MAX)
 			return bad(err, "a label has at most 1024 bytes");
+		if (!dv_utf8_ok(labels[n], strlen(labels[n])))
+			return bad(err, "a label is no UTF-8");
+		if (has_key(labels, n, labels[n], (size_t)(eq - labels[n])))
+			return bad(err, "a label is there twice");
 	}
 	*np = (pb_size_t)n;
 	return 0;
@@ -402,6 +417,7 @@ int dv_info_of_kept(struct dv_sandbox_info *info, const dv_KeptSandbox *kept,
 		.pids = s->limits.pids,
 		.io_weight = s->limits.io_weight,
 	};
+	info->stop_timeout_ms = s->stop_timeout_ms;
 	info->argv = copy_list(s->argv, s->argv_count);
 	info->labels = copy_list(kept->keep.labels, kept->keep.labels_count);
 	info->describe = strdup("");

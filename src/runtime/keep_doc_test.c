@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/def.h"
+#include "base/fmt.h"
 #include "runtime/keeper.h"
 #include "runtime/planner.h"
 #include "runtime/spec.h"
@@ -303,8 +304,11 @@ TEST(keep_that_makes_no_sense_is_refused)
 {
 	static const struct dv_sandbox_keep good = DV_SANDBOX_KEEP_INIT;
 	static const char *const no_value[] = { "label", NULL };
+	static const char *const no_text[] = { "a=\xff", NULL };
+	static const char *const twice[] = { "a=1", "ab=2", "a=3", NULL };
 	static const char *const no_key[] = { "=x", NULL };
 	const char *many[DV_SANDBOX_LABELS_MAX + 2] = { NULL };
+	char keys[DV_SANDBOX_LABELS_MAX + 1][16];
 	struct dv_sandbox_keep keep = good;
 
 	keep.size--;
@@ -327,8 +331,14 @@ TEST(keep_that_makes_no_sense_is_refused)
 	bad_keep(&keep);
 	keep.labels = no_key;
 	bad_keep(&keep);
-	for (size_t i = 0; i <= DV_SANDBOX_LABELS_MAX; i++)
-		many[i] = "k=v";
+	keep.labels = no_text;
+	bad_keep(&keep);
+	keep.labels = twice;
+	bad_keep(&keep);
+	for (size_t i = 0; i <= DV_SANDBOX_LABELS_MAX; i++) {
+		dv_fmt(keys[i], sizeof(keys[i]), "k%zu=v", i);
+		many[i] = keys[i];
+	}
 	keep.labels = many;
 	bad_keep(&keep);
 }

@@ -25,7 +25,9 @@ struct dv_keeper *dv_keeper_alloc(struct dv_loop *loop)
 	k->loop = loop;
 	k->dirs = (struct dv_kept_dirs)DV_KEPT_DIRS_INIT;
 	k->again = k->ttl = k->idle = (struct dv_timer)DV_TIMER_INIT;
+	k->save_again = (struct dv_timer)DV_TIMER_INIT;
 	k->finish = (struct dv_defer)DV_DEFER_INIT;
+	dv_keeper_log_init(k);
 	return k;
 }
 
@@ -188,25 +190,6 @@ int dv_keeper_restart(struct dv_keeper *k, int signal, int grace_ms,
 	return end_run(k, signal, grace_ms, err);
 }
 
-/* Not to be found under another name when it is started again. */
-static void rewrite_kept(struct dv_keeper *k)
-{
-	dv_KeptSandbox kept = dv_KeptSandbox_init_zero;
-
-	if (k->detached) {
-		dv_store_write_kept(&k->dirs, &k->kept, NULL);
-		return;
-	}
-	/* Its environment is stored, but not here. */
-	if (dv_store_read_kept(k->info.id, &kept, NULL) < 0)
-		return;
-	free(kept.keep.name);
-	kept.keep.name = strdup(k->info.name);
-	if (kept.keep.name)
-		dv_store_write_kept(&k->dirs, &kept, NULL);
-	dv_pb_release(dv_KeptSandbox_fields, &kept);
-}
-
 int dv_keeper_rename(struct dv_keeper *k, const char *name, struct dv_err *err)
 {
 	char *copy;
@@ -230,7 +213,6 @@ int dv_keeper_rename(struct dv_keeper *k, const char *name, struct dv_err *err)
 	free(k->kept.keep.name);
 	k->kept.keep.name = copy;
 	memcpy(k->info.name, k->dirs.name, sizeof(k->info.name));
-	rewrite_kept(k);
 	dv_keeper_changed(k);
 	return 0;
 }

@@ -15,6 +15,7 @@
  *	keeper_tree.c	the inspect tree
  *	keeper_save.c	upgrade: executing itself anew
  *	keeper_health.c	the health command
+ *	keeper_log.c	what it could not do
  *
  * DV_STATE_CREATING, RUNNING, PAUSED, STOPPING and EXITED are those of its run;
  * between a run and the next one of a restart it is CREATING.
@@ -60,7 +61,8 @@ struct dv_keeper {
 	struct dv_keeper_svc *svc;
 	struct dv_keeper_io *io; /* NULL: the streams are the caller's */
 	struct dv_keeper_health *health;
-	struct dv_log_sink *log;
+	struct dv_log_sink *log; /* keeper_log.c; never NULL */
+	struct dv_log_sink sink;
 	struct dv_timer again; /* the next start, after a back-off */
 	struct dv_timer ttl, idle;
 	uint64_t last_activity_ns;
@@ -96,6 +98,8 @@ struct dv_keeper {
 	} more[DV_SANDBOX_DOORS_MAX];
 	size_t n_more;
 	int unsaved; /* why its state could not be written; else 0 */
+	struct dv_timer save_again; /* then it is tried again */
+	struct dv_err failed; /* why the last start was none; sys 0: it was */
 };
 
 /* ---- keeper.c ---- */
@@ -120,8 +124,13 @@ int dv_keeper_restart(struct dv_keeper *k, int signal, int grace_ms,
 int dv_keeper_rename(struct dv_keeper *k, const char *name, struct dv_err *err);
 /* Something happened: the idle time begins anew. */
 void dv_keeper_touch(struct dv_keeper *k);
-/* Write state.json and tell whoever waits for a change. */
+/*
+ * Write state.json and tell whoever waits for a change. What cannot be written
+ * (->unsaved says why) is tried again until it can.
+ */
 void dv_keeper_changed(struct dv_keeper *k);
+/* Somebody comes to look: try that now. */
+void dv_keeper_save_now(struct dv_keeper *k);
 
 /* ---- keeper_ops.c ---- */
 /*
@@ -245,6 +254,9 @@ void dv_keeper_inspect(struct dv_inspect *in, void *obj); /* a dv_keeper */
 /* ---- keeper_health.c ---- */
 void dv_keeper_health_start(struct dv_keeper *k);
 void dv_keeper_health_stop(struct dv_keeper *k);
+/* For an upgrade; and back, instead of _start(). */
+void dv_keeper_health_save(const struct dv_keeper *k, dv_KeeperState *out);
+void dv_keeper_health_resume(struct dv_keeper *k, const dv_KeeperState *st);
 /* How many processes of the table are its own. */
 uint32_t dv_keeper_health_running(const struct dv_keeper_health *health);
 
@@ -259,9 +271,17 @@ void dv_keeper_upgrade(struct dv_keeper *k, const char *exe,
 void dv_keeper_upgrade_stop(struct dv_keeper *k);
 /* Can this program read the state in @fd (borrowed)? 0 or -errno. */
 int dv_keeper_check(int fd, struct dv_err *err);
-/* Go on with it. On failure *@keeperp may be there, to be freed. */
+/*
+ * Go on with it. On failure who asked for the upgrade was told; this process
+ * then has to end, and nothing of it may be freed or waited for: children that
+ * nobody knows of could hold that up, and their end is ours.
+ */
 int dv_keeper_resume_at(struct dv_keeper **keeperp, struct dv_loop *loop,
 			int fd, struct dv_err *err);
+
+/* ---- keeper_log.c ---- */
+/* ->log is there; what has no place in STATEDIR logs nothing. */
+void dv_keeper_log_init(struct dv_keeper *k);
 
 /* ---- keep_doc.c ---- */
 /* Between the three forms. @kept: for pb_release(). -EINVAL: a descriptor of

@@ -14,6 +14,7 @@
 
 #include "base/def.h"
 #include "base/fmt.h"
+#include "runtime/store_names.h"
 
 struct dv_keeper_health {
 	struct dv_keeper *k;
@@ -36,18 +37,13 @@ static void again(struct dv_keeper_health *h)
 
 static void set_health(struct dv_keeper_health *h, enum dv_health to, int code)
 {
-	static const char *const names[] = {
-		[DV_HEALTH_STARTING] = "starting",
-		[DV_HEALTH_GOOD] = "good",
-		[DV_HEALTH_BAD] = "bad",
-	};
 	char more[64];
 
 	if (h->k->info.health == to)
 		return;
 	h->k->info.health = to;
-	dv_fmt(more, sizeof(more), "\"health\":\"%s\",\"code\":%d", names[to],
-	       code);
+	dv_fmt(more, sizeof(more), "\"health\":\"%s\",\"code\":%d",
+	       dv_health_names[to], code);
 	dv_store_event(&h->k->dirs, "health", more);
 	dv_keeper_changed(h->k);
 }
@@ -86,21 +82,26 @@ static void on_exit_of_check(struct dv_exec_waiter *waiter,
 	result(h, code);
 }
 
+static void await_end(struct dv_keeper_health *h, struct dv_exec *exec)
+{
+	h->id = dv_exec_id(exec);
+	h->waiter.fn = on_exit_of_check;
+	if (!dv_exec_wait(exec, &h->waiter))
+		on_exit_of_check(&h->waiter, dv_exec_record(exec));
+}
+
 static void on_started(void *arg, struct dv_exec *exec,
 		       const struct dv_err *err)
 {
 	struct dv_keeper_health *h = arg;
 
 	h->starting = NULL;
-	if (!exec) {
-		dv_log(h->k->log, DV_LOG_INFO, "health: %s", err->msg);
-		result(h, 125);
+	if (exec) {
+		await_end(h, exec);
 		return;
 	}
-	h->id = dv_exec_id(exec);
-	h->waiter.fn = on_exit_of_check;
-	if (!dv_exec_wait(exec, &h->waiter))
-		on_exit_of_check(&h->waiter, dv_exec_record(exec));
+	dv_log(h->k->log, DV_LOG_INFO, "health: %s", err->msg);
+	result(h, 125);
 }
 
 static void on_next(struct dv_timer *timer)
@@ -130,20 +131,56 @@ uint32_t dv_keeper_health_running(const struct dv_keeper_health *h)
 	return h->id != 0;
 }
 
-void dv_keeper_health_start(struct dv_keeper *k)
+/* NULL: nobody asks, or no memory. */
+static struct dv_keeper_health *health_new(struct dv_keeper *k)
 {
 	struct dv_keeper_health *h;
 
 	if (!k->kept.keep.health_count || k->health)
-		return;
+		return NULL;
 	h = calloc(1, sizeof(*h));
-	if (!h)
-		return;
+	if (!h) {
+		dv_log(k->log, DV_LOG_WARN, "health: no memory");
+		return NULL;
+	}
 	h->k = k;
 	h->next = (struct dv_timer)DV_TIMER_INIT;
 	k->health = h;
+	return h;
+}
+
+void dv_keeper_health_start(struct dv_keeper *k)
+{
+	struct dv_keeper_health *h = health_new(k);
+
+	if (!h)
+		return;
 	k->info.health = DV_HEALTH_STARTING;
 	again(h);
+}
+
+/* ---- an upgrade: one that is being started is waited for --------------- */
+
+void dv_keeper_health_save(const struct dv_keeper *k, dv_KeeperState *out)
+{
+	out->health_process = k->health ? k->health->id : 0;
+	out->health_failures = k->health ? k->health->failures : 0;
+}
+
+void dv_keeper_health_resume(struct dv_keeper *k, const dv_KeeperState *st)
+{
+	struct dv_keeper_health *h = health_new(k);
+	struct dv_exec *e = NULL;
+
+	if (!h)
+		return;
+	h->failures = st->health_failures;
+	if (st->health_process)
+		e = dv_procs_find(k->procs, st->health_process, 0);
+	if (e)
+		await_end(h, e);
+	else
+		again(h);
 }
 
 void dv_keeper_health_stop(struct dv_keeper *k)

@@ -137,9 +137,14 @@ static int io_open(struct dv_keeper *k, struct dv_err *err)
 
 int dv_keeper_io_plan(struct dv_keeper *k, struct dv_err *err)
 {
-	int r = k->io ? 0 : io_open(k, err);
+	bool first = !k->io;
+	int r = first ? io_open(k, err) : 0;
 
-	return r < 0 ? r : set_streams(k, err);
+	if (r < 0)
+		return r;
+	if (first)
+		dv_outlog_begin(&k->io->log);
+	return set_streams(k, err);
 }
 
 static int start_tty(struct dv_keeper_io *io)
@@ -285,20 +290,10 @@ void dv_keeper_io_ended(struct dv_keeper *k)
 int dv_keeper_io_resize(struct dv_keeper *k, uint32_t rows, uint32_t cols,
 			struct dv_err *err)
 {
-	struct winsize size = {
-		.ws_row = (unsigned short)rows,
-		.ws_col = (unsigned short)cols,
-	};
-
-	if (rows > UINT16_MAX || cols > UINT16_MAX)
-		return dv_err_set(err, EINVAL, DV_INVALID,
-				  "terminal size above 65535");
 	if (!k->io || k->io->master < 0)
 		return dv_err_set(err, ENOTTY, DV_PRECONDITION,
 				  "it has no terminal");
-	if (ioctl(k->io->master, TIOCSWINSZ, &size) < 0)
-		return dv_err_sys(err, errno, "resize");
-	return 0;
+	return dv_tty_resize(k->io->master, rows, cols, err);
 }
 
 void dv_keeper_io_free(struct dv_keeper *k)

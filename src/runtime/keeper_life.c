@@ -28,7 +28,8 @@ enum {
 	BACKOFF_MS = 100,
 	BACKOFF_MAX_MS = 60000,
 	CALM_MS = 10000, /* after so long a life the back-off begins anew */
-	FLUSH_MS = 1000, /* for clients to take their last answers */
+	/* A full disk has no event for who waits for room. */
+	SAVE_AGAIN_MS = 1000,
 };
 
 #define MS_NS UINT64_C(1000000)
@@ -101,17 +102,45 @@ static void refresh(struct dv_keeper *k)
 	info->keeper_pid = k->over ? 0 : getpid();
 	info->pid = k->run ? k->run->proc.pid : 0;
 	info->init_pid = k->run ? k->run->sb.init_pid : 0;
+	if (k->run)
+		info->stop_timeout_ms = k->run->stop_timeout_ms;
+}
+
+static void on_save_again(struct dv_timer *timer)
+{
+	dv_keeper_save_now(
+		dv_container_of(timer, struct dv_keeper, save_again));
+}
+
+/* Others believe what is written: it must come to be true. */
+static void save(struct dv_keeper *k, bool begins)
+{
+	struct dv_err err = DV_ERR_INIT;
+	int before = k->unsaved;
+
+	refresh(k);
+	k->unsaved = k->over ? 0
+			     : dv_store_write_state(&k->dirs, &k->info, begins,
+						    &err);
+	if (k->unsaved != before)
+		log_failure(k, k->unsaved, &err);
+	if (k->unsaved)
+		dv_timer_set(k->loop, &k->save_again,
+			     dv_now_ns() + SAVE_AGAIN_MS * MS_NS,
+			     on_save_again);
+	else
+		dv_timer_stop(&k->save_again);
+}
+
+void dv_keeper_save_now(struct dv_keeper *k)
+{
+	if (k->unsaved)
+		save(k, false);
 }
 
 void dv_keeper_changed(struct dv_keeper *k)
 {
-	struct dv_err err = DV_ERR_INIT;
-
-	refresh(k);
-	k->unsaved =
-		k->over ? 0
-			: dv_store_write_state(&k->dirs, &k->info, false, &err);
-	log_failure(k, k->unsaved, &err);
+	save(k, false);
 	if (k->svc)
 		dv_keeper_svc_changed(k->svc);
 }
@@ -179,6 +208,7 @@ void dv_keeper_time_stop(struct dv_keeper *k)
 	dv_timer_stop(&k->ttl);
 	dv_timer_stop(&k->idle);
 	dv_timer_stop(&k->again);
+	dv_timer_stop(&k->save_again);
 	dv_defer_del(&k->finish);
 }
 
@@ -290,6 +320,10 @@ void dv_keeper_on_again(struct dv_timer *timer)
 	bool asked = k->restarting;
 
 	if (k->stopping) {
+		/* How the last one ended stays true, but not that all did. */
+		k->info.exit.timed_out = k->timed_out;
+		k->info.exit.ended_by =
+			k->timed_out ? DV_ENDED_TIMEOUT : DV_ENDED_STOP;
 		dv_keeper_over(k);
 		return;
 	}
@@ -412,10 +446,9 @@ int dv_keeper_attend(struct dv_keeper *k, struct dv_err *err)
 		return r;
 	dv_keeper_watch(k);
 	k->begun_ns = dv_now_ns();
+	k->failed = (struct dv_err)DV_ERR_INIT;
 	dv_keeper_describe(k);
-	refresh(k);
-	log_failure(k, dv_store_write_state(&k->dirs, &k->info, k->named, err),
-		    err);
+	save(k, k->named);
 	dv_keeper_time(k);
 	dv_keeper_health_start(k);
 	if (k->svc)
@@ -433,6 +466,7 @@ void dv_keeper_failed(struct dv_keeper *k, const struct dv_err *err)
 		dv_keeper_io_ended(k);
 	dv_keeper_serve_run(k);
 	k->begun_ns = dv_now_ns();
+	k->failed = *err;
 	k->info.has_exit = true;
 	k->info.ended_unix_ns = now;
 	k->info.exit = (struct dv_exit){

@@ -4,6 +4,7 @@
  * sandbox_create.c and keeper_birth.h.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -248,7 +249,7 @@ static int keep(void)
 
 /* ---- executed anew, see keeper_upgrade.c -------------------------------- */
 
-/* Its log is all that a keeper can tell anybody. */
+/* One that cannot go on ends as if it had been killed: see keeper.h. */
 static int resume(int fd)
 {
 	struct keeper_main m = { .term = DV_SRC_INIT, .term_fd = -1 };
@@ -257,8 +258,9 @@ static int resume(int fd)
 
 	if (r == 0)
 		r = dv_keeper_resume_at(&m.keeper, m.loop, fd, &err);
-	if (r == 0)
-		r = attend(&m, &err);
+	if (r < 0)
+		return EXIT_FAILED;
+	r = attend(&m, &err);
 	if (r == 0)
 		live(&m);
 	leave(&m);
@@ -272,8 +274,33 @@ static int fd_of(const char *word)
 	return dv_parse_u64(word, 3, INT_MAX, &fd) < 0 ? -1 : (int)fd;
 }
 
+/*
+ * The same anew, from a file that what runs in the sandbox cannot change. Who
+ * may not have that goes on as it is: its file is not its sandbox's, either,
+ * unless it has a davit of its own.
+ */
+static void go_read_only(int argc, char **argv)
+{
+	static char name[] = "davit", from[] = "--from";
+	char path[PATH_MAX], *words[8] = { name, argv[0], from, path };
+
+	if (dv_reexec_self(path, sizeof(path)) < 0 ||
+	    argc + 3 >= (int)DV_ARRAY_LEN(words))
+		return;
+	for (int i = 1; i < argc; i++)
+		words[i + 3] = argv[i];
+	(void)dv_reexec_read_only(path, words);
+}
+
 int dv_keeper_main(int argc, char **argv)
 {
+	if (argc >= 3 && strcmp(argv[1], "--from") == 0) {
+		dv_reexec_came_from(argv[2]);
+		argc -= 2;
+		argv += 2;
+	} else if (argc < 2 || strcmp(argv[1], "--check") != 0) {
+		go_read_only(argc, argv);
+	}
 	if (argc == 3 && strcmp(argv[1], "--check") == 0)
 		return dv_keeper_check(fd_of(argv[2]), NULL) < 0
 			       ? EXIT_FAILED

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "engine/sys.h"
 #include "runtime/spec.h"
+#include "wire/pb.h"
 
 enum {
 	/* Processes that wait for a disk are frozen when that has answered. */
@@ -133,6 +134,23 @@ static void keep_limits(struct dv_keeper *k, const struct dv_limits *l)
 	k->kept.spec.has_limits = true;
 }
 
+/* Into what is stored: of one in a foreground that is more than we know. */
+static int store_limits(struct dv_keeper *k, struct dv_err *err)
+{
+	dv_KeptSandbox kept = dv_KeptSandbox_init_zero;
+	int r = dv_store_read_kept(k->info.id, &kept, err);
+
+	if (r == -ENOENT) /* it cannot be started again */
+		return 0;
+	if (r == 0) {
+		kept.spec.limits = k->kept.spec.limits;
+		kept.spec.has_limits = kept.has_spec = true;
+		r = dv_store_write_kept(&k->dirs, &kept, err);
+	}
+	dv_pb_release(dv_KeptSandbox_fields, &kept);
+	return r;
+}
+
 int dv_keeper_update(struct dv_keeper *k, const struct dv_limits *limits,
 		     struct dv_err *err)
 {
@@ -151,8 +169,7 @@ int dv_keeper_update(struct dv_keeper *k, const struct dv_limits *limits,
 	if (r < 0)
 		return r;
 	keep_limits(k, limits);
-	/* In a foreground only its caller knows all of it. */
-	if (k->detached && dv_store_write_kept(&k->dirs, &k->kept, &own) < 0)
+	if (store_limits(k, &own) < 0)
 		dv_log(k->log, DV_LOG_ERROR, "%s", own.msg);
 	dv_store_event(&k->dirs, "updated", "");
 	dv_keeper_changed(k);

@@ -51,6 +51,7 @@ static int save_self(struct dv_keeper *k, dv_KeeperState *out)
 	out->nofile_soft = k->nofile.rlim_cur;
 	out->nofile_hard = k->nofile.rlim_max;
 	out->group = k->group ? strdup(k->group) : NULL;
+	dv_keeper_health_save(k, out);
 	if (!info || !out->software || (k->group && !out->group))
 		return -ENOMEM;
 	return dv_pieces_add(&out->info, &out->info_count, info, strlen(info));
@@ -114,14 +115,16 @@ static int restore_info(struct dv_keeper *k, const dv_KeeperState *st,
 			struct dv_err *err)
 {
 	dv_autobuf text = DV_BUF_INIT(DV_STORE_DOC_MAX);
+	int r;
 
 	for (pb_size_t i = 0; i < st->info_count; i++)
 		dv_buf_put(&text, st->info[i]->bytes, st->info[i]->size);
 	if (dv_buf_status(&text) < 0)
 		return dv_err_sys(err, ENOMEM, "take over the document");
 	k->info.size = sizeof(k->info);
-	return dv_info_parse(&k->info, text.data ? text.data : "", text.len,
-			     err);
+	r = dv_info_parse(&k->info, text.data ? text.data : "", text.len, err);
+	dv_fmt(k->info.version, sizeof(k->info.version), "%s", DV_VERSION);
+	return r;
 }
 
 static int restore_self(struct dv_keeper *k, dv_KeeperState *st,
@@ -148,6 +151,9 @@ static void restore_times(struct dv_keeper *k, const dv_KeeperState *st)
 	k->last_activity_ns = st->active_ns;
 	if (st->ttl_at_ns)
 		dv_timer_set(k->loop, &k->ttl, st->ttl_at_ns, k->ttl.fn);
+	/* It looks for itself whether that is long enough ago. */
+	if (k->idle.loop)
+		dv_timer_set(k->loop, &k->idle, dv_now_ns(), k->idle.fn);
 }
 
 static int restore(struct dv_keeper *k, dv_KeeperState *st, struct dv_err *err)
@@ -177,7 +183,9 @@ static int restore(struct dv_keeper *k, dv_KeeperState *st, struct dv_err *err)
 	dv_served_restore(&s, &st->served);
 	dv_keeper_net_restore(k, st);
 	restore_times(k, st);
-	dv_keeper_health_start(k);
+	dv_keeper_health_resume(k, st);
+	/* In the words of this program. */
+	dv_keeper_changed(k);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ int dv_keeper_save(struct dv_keeper *k, dv_KeeperState *out,
 int dv_keeper_load(int fd, dv_KeeperState *st, struct dv_err *err);
 /*
  * Go on with what runs; parts of @st are moved. On failure *@keeperp may be a
- * keeper that can only be freed, which ends its sandbox.
+ * keeper that can only log, and the connections in @st are as they were.
  */
 int dv_keeper_restore(struct dv_keeper **keeperp, struct dv_loop *loop,
 		      dv_KeeperState *st, struct dv_err *err);

@@ -92,7 +92,7 @@ static bool may_enter(void *arg, const struct dv_peer *peer)
 	char pid[16];
 	ino_t own;
 
-	(void)arg;
+	dv_keeper_save_now(arg);
 	if (peer->uid != geteuid())
 		return peer->uid == 0;
 	if (peer->pid == 0)
@@ -136,7 +136,10 @@ static int open_door(struct dv_keeper *k, struct dv_err *err)
 		r = dv_door_new(&k->door, k->loop, path, -1, &o, err);
 	if (r == 0)
 		r = dv_keeper_doors_open(k, &o, err);
-	return r < 0 ? r : dv_store_identity_write(&k->dirs, err);
+	/* After an upgrade what is written is still true. */
+	if (r == 0 && !k->resumed)
+		r = dv_store_identity_write(&k->dirs, err);
+	return r;
 }
 
 int dv_keeper_serve(struct dv_keeper *k, struct dv_err *err)

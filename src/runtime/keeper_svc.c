@@ -14,6 +14,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "runtime/keeper.h"
+#include "services/svc.h"
 
 /* What the message adds to the text: tags, lengths, three numbers. */
 enum { INFO_MORE = 64 };
@@ -53,15 +54,6 @@ static bool allowed(struct dv_call *call, enum dv_verb_id verb)
 		return true;
 	dv_call_fail_err(call, &err);
 	return false;
-}
-
-/* Most calls do one thing, and answer nothing. */
-static void finish(struct dv_call *call, int r, const struct dv_err *err)
-{
-	if (r < 0)
-		dv_call_fail_err(call, err);
-	else
-		dv_call_reply(call, NULL);
 }
 
 /* ---- held calls --------------------------------------------------------- */
@@ -181,7 +173,7 @@ void dv_keeper_svc_paused(struct dv_keeper_svc *svc, int r,
 	struct dv_call *call;
 
 	while ((call = take(svc, FOR_FROZEN)))
-		finish(call, r, err);
+		dv_svc_finish(call, r, err);
 }
 
 void dv_keeper_svc_over(struct dv_keeper_svc *svc)
@@ -191,10 +183,19 @@ void dv_keeper_svc_over(struct dv_keeper_svc *svc)
 
 	while ((call = take(svc, FOR_END)))
 		reply_end(call);
-	while ((call = take(svc, FOR_RUN)))
-		dv_call_fail(call, DV_ABORTED,
-			     "it ended for good with status %d (%s)",
-			     (int)e->code, dv_ended_by_name(e->ended_by));
+	while ((call = take(svc, FOR_RUN))) {
+		struct dv_err err = svc->k->failed;
+
+		/* Whatever kept it from starting: asking again is no help. */
+		err.code = DV_ABORTED;
+		if (err.sys)
+			dv_call_fail_err(call, &err);
+		else
+			dv_call_fail(call, DV_ABORTED,
+				     "it ended for good with status %d (%s)",
+				     (int)e->code,
+				     dv_ended_by_name(e->ended_by));
+	}
 	while ((call = take(svc, FOR_FROZEN)))
 		dv_call_fail(call, DV_ABORTED, "it ended");
 }
@@ -282,7 +283,7 @@ static void m_kill(struct dv_call *call)
 		r = dv_run_signal(k->run, rq->signal, &err);
 	else
 		r = dv_err_set(&err, ESRCH, DV_PRECONDITION, "it does not run");
-	finish(call, r, &err);
+	dv_svc_finish(call, r, &err);
 }
 
 static void m_pause(struct dv_call *call)
@@ -302,7 +303,8 @@ static void m_resume(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (allowed(call, DV_VERB_RESUME))
-		finish(call, dv_keeper_resume(keeper_of(call), &err), &err);
+		dv_svc_finish(call, dv_keeper_resume(keeper_of(call), &err),
+			      &err);
 }
 
 static void m_restart(struct dv_call *call)
@@ -328,7 +330,7 @@ static void m_rename(struct dv_call *call)
 	if (!allowed(call, DV_VERB_RENAME))
 		return;
 	r = dv_keeper_rename(keeper_of(call), rq->name ? rq->name : "", &err);
-	finish(call, r, &err);
+	dv_svc_finish(call, r, &err);
 }
 
 static void m_update(struct dv_call *call)
@@ -343,8 +345,9 @@ static void m_update(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (allowed(call, DV_VERB_UPDATE))
-		finish(call, dv_keeper_update(keeper_of(call), &limits, &err),
-		       &err);
+		dv_svc_finish(call,
+			      dv_keeper_update(keeper_of(call), &limits, &err),
+			      &err);
 }
 
 /* ---- its first process -------------------------------------------------- */
@@ -365,7 +368,7 @@ static void m_input(struct dv_call *call)
 	}
 	dv_keeper_touch(k);
 	fd = dv_take_fd(&call->fds[rq->fd - 1]);
-	finish(call, dv_keeper_io_input(k, fd, rq->steal, &err), &err);
+	dv_svc_finish(call, dv_keeper_io_input(k, fd, rq->steal, &err), &err);
 }
 
 static void m_detach_input(struct dv_call *call)
@@ -380,10 +383,10 @@ static void m_resize(struct dv_call *call)
 	struct dv_err err = DV_ERR_INIT;
 
 	if (allowed(call, DV_VERB_INPUT))
-		finish(call,
-		       dv_keeper_io_resize(keeper_of(call), rq->rows, rq->cols,
-					   &err),
-		       &err);
+		dv_svc_finish(call,
+			      dv_keeper_io_resize(keeper_of(call), rq->rows,
+						  rq->cols, &err),
+			      &err);
 }
 
 static void m_upgrade(struct dv_call *call)

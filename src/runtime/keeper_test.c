@@ -2,25 +2,12 @@
 /*
  * Keepers in this process, and one that is left behind by a child of it.
  */
-#include "runtime/run_try.h"
+#include "runtime/keeper_try.h"
 
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "runtime/keeper.h"
 #include "runtime/keeper_io.h"
-#include "wire/pb.h"
-
-static struct dv_spec *spec_of(const char *script)
-{
-	const char *const argv[] = { "sh", "-c", script, NULL };
-	struct dv_spec *s;
-
-	CHECK_EQ(dv_spec_new(&s), 0);
-	CHECK_EQ(dv_spec_argv(s, argv, NULL), 0);
-	CHECK_EQ(dv_spec_stop_timeout(s, 0), 0);
-	return s;
-}
 
 static int last_line(const char *id, const char *name, char *out, size_t size)
 {
@@ -44,7 +31,7 @@ static int start(struct dv_keeper **kp, struct dv_loop *loop, const char *name,
 		 const char *script, struct dv_err *err)
 {
 	struct dv_sandbox_keep keep = DV_SANDBOX_KEEP_INIT;
-	struct dv_spec *spec = spec_of(script);
+	struct dv_spec *spec = try_keeper_spec(script);
 	int r;
 
 	keep.name = name;
@@ -145,38 +132,6 @@ TEST(keeper_without_a_name_that_ends_soon_is_only_a_run)
 /* ---- left behind
  * ------------------------------------------------------------- */
 
-/* One with streams of its own, but in this process: not adopted. */
-static int begin(struct dv_keeper **kp, struct dv_loop *loop,
-		 const char *script, bool terminal, struct dv_err *err)
-{
-	struct dv_sandbox_keep keep = DV_SANDBOX_KEEP_INIT;
-	dv_KeptSandbox kept = dv_KeptSandbox_init_zero;
-	struct dv_spec *spec = spec_of(script);
-	struct dv_keeper *k = dv_keeper_alloc(loop);
-	int r;
-
-	keep.input = true;
-	keep.terminal = terminal;
-	kept.has_spec = kept.has_keep = true;
-	CHECK(k);
-	CHECK_EQ(dv_spec_encode(spec, &kept.spec, err), 0);
-	CHECK_EQ(dv_keep_encode(&keep, &kept.keep, err), 0);
-	dv_spec_free(spec);
-	k->kept = kept;
-	k->detached = k->named = true;
-	CHECK_EQ(dv_store_claim(&k->dirs, NULL, "", true, err), 0);
-	k->kept.id = strdup(k->dirs.home.id);
-	CHECK_EQ(dv_spec_decode(&k->spec, &k->kept.spec, err), 0);
-	CHECK_EQ(dv_info_of_kept(&k->info, &k->kept, err), 0);
-	r = dv_keeper_start_run(k, err);
-	if (r < 0 && geteuid() != 0 && err->step == DV_STEP_SPAWN) {
-		dv_keeper_free(k);
-		SKIP("no namespaces for this user");
-	}
-	*kp = k;
-	return r;
-}
-
 struct own {
 	struct dv_loop *loop;
 	struct dv_keeper *k;
@@ -189,7 +144,7 @@ static void own_open(struct own *o, const char *script, bool terminal)
 
 	try_open();
 	CHECK_EQ(dv_loop_new(&o->loop), 0);
-	CHECK_EQ(begin(&o->k, o->loop, script, terminal, &err), 0);
+	CHECK_EQ(try_keeper(&o->k, o->loop, script, terminal, &err), 0);
 	memcpy(o->id, o->k->info.id, sizeof(o->id));
 }
 
@@ -373,5 +328,50 @@ TEST(keeper_stopped_between_two_runs_is_over_and_restart_starts_at_once)
 	own_end(&o, text, sizeof(text));
 	CHECK_STR(text, "run\nrun\n");
 	CHECK_EQ(o.k->info.exit.code, 1);
+	own_close(&o);
+}
+
+/* ---- what it could not do ------------------------------------------------ */
+
+TEST(keeper_log_is_bounded_read_by_others_and_made_by_its_first_line)
+{
+	enum { LINES = 1000 };
+	dv_autofree char *text = NULL;
+	struct dv_sandbox *sb;
+	char out[200];
+	struct own o;
+
+	own_open(&o, "exec sleep 1000", false);
+	CHECK_EQ(dv_sandbox_open(&sb, o.id, NULL, NULL), 0);
+	CHECK_EQ(dv_sandbox_keeper_log(sb, &text, NULL), -ENOENT);
+	dv_log(o.k->log, DV_LOG_INFO, "all is well");
+	CHECK_EQ(last_line(o.id, "keeper.log", out, sizeof(out)), -ENOENT);
+	for (int i = 0; i < LINES; i++)
+		dv_log(o.k->log, DV_LOG_ERROR, "line %d:\n%0200d", i, 0);
+	CHECK_EQ(last_line(o.id, "keeper.log.1", out, sizeof(out)), 0);
+	dv_log(o.k->log, DV_LOG_WARN, "the last");
+	CHECK_EQ(dv_sandbox_keeper_log(sb, &text, NULL), 0);
+	CHECK(strlen(text) < 40000);
+	CHECK(strstr(text, "Z warning: the last\n"));
+	CHECK(!strstr(text, "\n0000"));
+	dv_sandbox_free(sb);
+	own_close(&o);
+}
+
+TEST(keeper_log_turned_over_by_its_last_line_is_still_read)
+{
+	dv_autofree char *text = NULL;
+	struct dv_sandbox *sb;
+	struct own o;
+	char out[100];
+
+	own_open(&o, "exec sleep 1000", false);
+	CHECK_EQ(dv_sandbox_open(&sb, o.id, NULL, NULL), 0);
+	do
+		dv_log(o.k->log, DV_LOG_ERROR, "%0900d", 0);
+	while (last_line(o.id, "keeper.log", out, sizeof(out)) == 0);
+	CHECK_EQ(dv_sandbox_keeper_log(sb, &text, NULL), 0);
+	CHECK(strlen(text) > 30000);
+	dv_sandbox_free(sb);
 	own_close(&o);
 }

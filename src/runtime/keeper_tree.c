@@ -17,6 +17,7 @@
 #include "runtime/keeper.h"
 #include "runtime/keeper_io.h"
 #include "runtime/keeper_look.h"
+#include "runtime/store_names.h"
 #include "services/inspect_procs.h"
 
 enum { PATH_LEN = 64, FILE_MAX = 64 << 10 };
@@ -66,13 +67,6 @@ static const struct dv_inspect_field exit_fields[] = {
 };
 // clang-format on
 
-static const char *const boundaries[] = { "process", "container" };
-static_assert(DV_ARRAY_LEN(boundaries) == DV_IN_BOUNDARY_N, "a name for each");
-static const char *const restarts[] = { "no", "on-failure", "always" };
-static_assert(DV_ARRAY_LEN(restarts) == DV_RESTART_N, "a name for each");
-static const char *const healths[] = { "none", "starting", "good", "bad" };
-static_assert(DV_ARRAY_LEN(healths) == DV_HEALTH_N, "a name for each");
-
 static void show_words(struct dv_inspect *in, void *obj)
 {
 	char **words = obj, name[16];
@@ -96,9 +90,9 @@ static void show_sandbox(struct dv_inspect *in, void *obj)
 	struct dv_sandbox_info *info = &((struct dv_keeper *)obj)->info;
 
 	dv_inspect_str(in, "state", dv_state_name(info->state), 0);
-	dv_inspect_str(in, "boundary", boundaries[info->boundary], 0);
-	dv_inspect_str(in, "restart", restarts[info->restart], 0);
-	dv_inspect_str(in, "health", healths[info->health], 0);
+	dv_inspect_str(in, "boundary", dv_boundary_names[info->boundary], 0);
+	dv_inspect_str(in, "restart", dv_restart_names[info->restart], 0);
+	dv_inspect_str(in, "health", dv_health_names[info->health], 0);
 	dv_inspect_fields(in, info_fields, DV_ARRAY_LEN(info_fields), info);
 	dv_inspect_dir(in, "argv", show_words, info->argv, 0);
 	dv_inspect_dir(in, "labels", show_words, info->labels, 0);

@@ -20,10 +20,15 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "runtime/keeper_save.h"
+#include "services/served.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
-enum { RETRY_MS = 5, STARTS_MS = 2000 };
+enum {
+	RETRY_MS = 5,
+	STARTS_MS = 2000,
+	ANSWER_MS = 1000, /* for one small answer on a local socket */
+};
 
 struct dv_keeper_upgrade {
 	struct dv_keeper *k;
@@ -70,8 +75,9 @@ static int document(struct dv_keeper *k, struct dv_reexec_fds *keep,
 }
 
 /*
- * Returns only when it failed; then everything is as before, but that the call
- * may be gone: one that came by gRPC is told now that its connection ends.
+ * Returns only when it failed; then everything is as before, but for what had
+ * to be failed, and connections that speak gRPC: they end. So the call may be
+ * gone.
  */
 static int execute(struct dv_keeper *k, struct dv_err *err)
 {
@@ -82,7 +88,6 @@ static int execute(struct dv_keeper *k, struct dv_err *err)
 	int r;
 
 	memcpy(exe, k->upgrade->exe, sizeof(exe));
-	dv_keeper_health_stop(k);
 	dv_server_part(k->server);
 	dv_server_part(k->diag);
 	r = fd = document(k, &keep, err);
@@ -91,7 +96,6 @@ static int execute(struct dv_keeper *k, struct dv_err *err)
 		r = dv_reexec(exe, w.argv, &keep, fd, err);
 	}
 	dv_reexec_forget(&keep);
-	dv_keeper_health_start(k);
 	return r;
 }
 
@@ -107,12 +111,11 @@ void dv_keeper_upgrade_stop(struct dv_keeper *k)
 	k->upgrade = NULL;
 }
 
-static void failed(struct dv_keeper_upgrade *u, int r, struct dv_err *err)
+static void failed(struct dv_keeper_upgrade *u, const struct dv_err *err)
 {
 	struct dv_call *call = u->call;
 
 	dv_log(u->k->log, DV_LOG_ERROR, "upgrade: %s", err->msg);
-	dv_err_wrap(err, r, "upgrade");
 	dv_keeper_upgrade_stop(u->k);
 	dv_call_fail_err(call, err);
 }
@@ -140,11 +143,10 @@ static void later(struct dv_keeper_upgrade *u, int r, struct dv_err *err)
 {
 	uint64_t now = dv_now_ns();
 
-	if (r == -EBUSY && now < u->until_ns)
-		dv_timer_set(u->k->loop, &u->timer, now + RETRY_MS * NS_PER_MS,
-			     on_timer);
-	else
-		failed(u, r, err);
+	if (r != -EBUSY || now >= u->until_ns ||
+	    dv_timer_set(u->k->loop, &u->timer, now + RETRY_MS * NS_PER_MS,
+			 on_timer) < 0)
+		failed(u, err);
 }
 
 static void on_tried(struct dv_trial *trial, int r, const struct dv_err *why)
@@ -166,7 +168,7 @@ static void on_tried(struct dv_trial *trial, int r, const struct dv_err *why)
 	if (!k->upgrade)
 		return;
 	if (executed || why)
-		failed(u, r, &err);
+		failed(u, &err);
 	else
 		later(u, r, &err);
 }
@@ -274,6 +276,68 @@ int dv_keeper_check(int fd, struct dv_err *err)
 	return r;
 }
 
+static void m_refuse(struct dv_call *call)
+{
+	dv_call_fail_err(call, call->ctx);
+}
+
+// clang-format off
+static const struct dv_method refusals[] = {
+	DV_METHOD("Upgrade", m_refuse, dv_UpgradeRequest, dv_LifeInfo,
+		  DV_M_MUTATES | DV_M_REPLAY),
+};
+// clang-format on
+static DV_SERVICE(refusing, "davit.v1.Keeper", refusals);
+
+/* The one who asked; others see by our end that the sandbox is dead. */
+static bool asks(const dv_ConnState *c)
+{
+	for (pb_size_t i = 0; i < c->calls_count; i++) {
+		const dv_CallState *call = &c->calls[i];
+
+		if (call->service && call->method &&
+		    strcmp(call->service, refusing.name) == 0 &&
+		    strcmp(call->method, refusals[0].name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_answered(struct dv_server *server)
+{
+	struct dv_server_stats stats;
+
+	dv_server_stats(server, &stats);
+	return stats.total_calls >= stats.conns && dv_server_flush(server) == 0;
+}
+
+/*
+ * Whatever fails here: the connection ends with us. The loop is its own: what
+ * was taken over half-way must not move any more.
+ */
+static void refuse_askers(const dv_ServedState *st, struct dv_err *why)
+{
+	struct dv_server_opts o = { .size = sizeof(o) };
+	uint64_t now = dv_now_ns(), until = now + ANSWER_MS * NS_PER_MS;
+	struct dv_server *server = NULL;
+	struct dv_loop *loop = NULL;
+	int r = dv_loop_new(&loop);
+
+	if (r == 0)
+		r = dv_server_new(&server, loop, &o, NULL);
+	if (r == 0)
+		r = dv_server_add(server, &refusing, why);
+	for (pb_size_t i = 0; r == 0 && i < st->conns_count; i++)
+		if (asks(&st->conns[i]))
+			dv_served_restore_conn(server, &st->conns[i]);
+	for (; r >= 0 && !has_answered(server) && now < until;
+	     now = dv_now_ns())
+		r = dv_loop_dispatch(loop,
+				     (int)((until - now) / NS_PER_MS) + 1);
+	dv_server_free(server);
+	dv_loop_free(loop);
+}
+
 int dv_keeper_resume_at(struct dv_keeper **keeperp, struct dv_loop *loop,
 			int fd, struct dv_err *err)
 {
@@ -284,6 +348,12 @@ int dv_keeper_resume_at(struct dv_keeper **keeperp, struct dv_loop *loop,
 	prctl(PR_SET_NAME, "davit-keeper", 0, 0, 0);
 	if (r == 0)
 		r = dv_keeper_restore(keeperp, loop, &st, err);
+	if (r < 0) {
+		dv_err_wrap(err, r, "go on after an upgrade");
+		if (*keeperp)
+			dv_log((*keeperp)->log, DV_LOG_ERROR, "%s", err->msg);
+		refuse_askers(&st.served, err);
+	}
 	dv_pb_release(dv_KeeperState_fields, &st);
 	dv_close(fd);
 	return r;

@@ -48,6 +48,7 @@ static inline int try_keep(struct try_keeper *k, const char *name, uint64_t max)
 		r = dv_outlog_open(&k->log, k->dirs.statefd, "log", max, &err);
 	k->info = (struct dv_sandbox_info){ .size = sizeof(k->info),
 					    .state = DV_STATE_RUNNING,
+					    .stop_timeout_ms = -1,
 					    .keeper_pid = getpid(),
 					    .pid = getpid(),
 					    .created_unix_ns = 1,

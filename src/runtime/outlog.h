@@ -80,6 +80,8 @@ struct dv_outlog {
  */
 int dv_outlog_open(struct dv_outlog *log, int dirfd, const char *path,
 		   uint64_t max, struct dv_err *err);
+/* A run begins: one whose writer was killed gets its end. */
+void dv_outlog_begin(struct dv_outlog *log);
 /* Idempotent. */
 void dv_outlog_close(struct dv_outlog *log);
 

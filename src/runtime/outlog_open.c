@@ -145,6 +145,17 @@ int dv_outlog_open(struct dv_outlog *log, int dirfd, const char *path,
 	return r;
 }
 
+void dv_outlog_begin(struct dv_outlog *log)
+{
+	struct dv_outlog_entry last;
+
+	if (log->idx_end > log->idx_from &&
+	    dv_outlog_read_entry(log->idx_fd, log->idx_end - DV_OUTLOG_ENTRY,
+				 &last) == 0 &&
+	    !(last.flags & DV_OUTLOG_F_END))
+		dv_outlog_end(log);
+}
+
 void dv_outlog_close(struct dv_outlog *log)
 {
 	log->fd = dv_close(log->fd);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/def.h"
 #include "runtime/outlog_reader.h"
@@ -106,8 +107,8 @@ static int find_tail(struct dv_outlog_reader *r, uint64_t to, uint64_t lines)
 	return n < 0 ? n : 0;
 }
 
-/* Begin with the entry at @at and no byte before it. The last entry may grow:
- * behind it is at its end. */
+/* Begin with the entry at @at and no byte before it. The last entry may grow,
+ * but for an end: behind it is at its end. */
 static void begin_at(struct dv_outlog_reader *r, uint64_t at, uint64_t size)
 {
 	struct dv_outlog_entry e;
@@ -116,8 +117,93 @@ static void begin_at(struct dv_outlog_reader *r, uint64_t at, uint64_t size)
 	if (at <= r->at)
 		return; /* all that is left: what is missing is told */
 	r->at = behind ? size - DV_OUTLOG_ENTRY : at;
-	if (dv_outlog_read_entry(r->idx_fd, r->at, &e) == 0)
-		r->pos = dv_max(r->pos, e.offset + (behind ? e.len : 0));
+	if (dv_outlog_read_entry(r->idx_fd, r->at, &e) != 0)
+		return;
+	r->pos = dv_max(r->pos, e.offset + (behind ? e.len : 0));
+	if (behind && e.flags & DV_OUTLOG_F_END)
+		r->at = size;
+}
+
+/* ---- what is there of a time, or of a run
+ *
+ * A clock may be set back, so that the times of an index are not in order, and
+ * nothing can be looked up by halves. Entries are looked at from the end, as
+ * many as will be read afterwards.
+ * ------------------------------------------------------------------------- */
+
+/* Whole entries before @end, of @from at the earliest, in the window, which is
+ * nobody's yet. Where the first one is; @end: they cannot be read. */
+static uint64_t entries_before(struct dv_outlog_reader *r, uint64_t from,
+			       uint64_t end)
+{
+	uint64_t at = end - dv_min(end - from, (uint64_t)DV_OUTLOG_WINDOW);
+	ssize_t n;
+
+	do
+		n = pread(r->idx_fd, r->win, (size_t)(end - at), (off_t)at);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)(end - at) ? at : end;
+}
+
+/* Is the run's beginning between the entry @e and what is behind it? */
+struct boundary {
+	bool (*is_it)(struct boundary *b, const struct dv_outlog_entry *e);
+	uint64_t ns;
+	bool begun; /* there is something behind */
+};
+
+/* The last place in [@from, @to] with the boundary @b right before it, or
+ * @from. What makes no sense is none, and what was dropped is. */
+static uint64_t find_boundary(struct dv_outlog_reader *r, uint64_t from,
+			      uint64_t to, struct boundary *b)
+{
+	struct dv_outlog_entry e;
+	uint64_t end = to, at;
+
+	while (end > from) {
+		at = entries_before(r, from, end);
+		if (at == end)
+			break;
+		for (uint64_t i = end; i > at; i -= DV_OUTLOG_ENTRY) {
+			int n = dv_outlog_decode(&e, r->win + (i - at) -
+							     DV_OUTLOG_ENTRY);
+
+			if (n == -ENODATA || (n == 0 && b->is_it(b, &e)))
+				return i;
+		}
+		end = at;
+	}
+	return from;
+}
+
+static bool is_older(struct boundary *b, const struct dv_outlog_entry *e)
+{
+	return e->unix_ns < b->ns;
+}
+
+/*
+ * A run that wrote nothing yet has the end of the one before as the last
+ * entry; one whose output has ended has its own there.
+ */
+static bool is_run_before(struct boundary *b, const struct dv_outlog_entry *e)
+{
+	bool end = e->flags & DV_OUTLOG_F_END;
+
+	if (end && (b->begun || e->unix_ns < b->ns))
+		return true;
+	b->begun = true;
+	return false;
+}
+
+static uint64_t find_since(struct dv_outlog_reader *r, uint64_t size,
+			   const struct dv_sandbox_log_opts *opts)
+{
+	struct boundary b = {
+		.is_it = opts->this_run ? is_run_before : is_older,
+		.ns = opts->since_unix_ns,
+	};
+
+	return find_boundary(r, r->at, size, &b);
 }
 
 int dv_outlog_start(struct dv_outlog_reader *r,
@@ -137,12 +223,8 @@ int dv_outlog_start(struct dv_outlog_reader *r,
 			at = size - DV_OUTLOG_ENTRY;
 		r->at = at;
 	}
-	if (opts->since_unix_ns)
-		begin_at(r,
-			 dv_outlog_find(r->idx_fd, r->at, size,
-					dv_outlog_is_since,
-					opts->since_unix_ns),
-			 size);
+	if (opts->since_unix_ns || opts->this_run)
+		begin_at(r, find_since(r, size, opts), size);
 	if (opts->until_unix_ns && opts->until_unix_ns < UINT64_MAX)
 		to = dv_outlog_find(r->idx_fd, r->at, size, dv_outlog_is_since,
 				    opts->until_unix_ns + 1);

@@ -315,6 +315,8 @@ int dv_plan_process(struct dv_planned *out, const struct dv_spec *spec,
 	if (r < 0)
 		return r;
 	plan_env(plan, spec, user.home);
+	if (dv_plan_status(plan) == -E2BIG)
+		return dv_spec_too_many(DV_PLAN_ARGS_MAX, "variables", err);
 	plan_caps(plan, spec);
 	return plan_seccomp(plan, spec, err);
 }

@@ -64,6 +64,17 @@ struct dv_run {
 	char describe[256];
 };
 
+/* Nothing is there yet; its home has to be set. */
+#define DV_RUN_INIT                                                           \
+	{                                                                     \
+		.own = DV_HOME_INIT, .plan = DV_PLAN_INIT,                    \
+		.cg = DV_CGROUP_INIT, .sb = DV_NS_INIT, .proc = DV_PROC_INIT, \
+		.parent_end = { -1, -1, -1 }, .main_src = DV_SRC_INIT,        \
+		.init_src = DV_SRC_INIT, .state_at = DV_TIMER_INIT,           \
+		.limit = DV_TIMER_INIT, .grace = DV_TIMER_INIT,               \
+		.late = DV_DEFER_INIT,                                        \
+	}
+
 static inline bool dv_run_is_lent(const struct dv_run *run)
 {
 	return run->home != &run->own;

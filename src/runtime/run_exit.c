@@ -290,6 +290,14 @@ static void on_grace(struct dv_timer *timer)
 	dv_run_kill(run);
 }
 
+/* One that is stopped by a signal could not heed another. */
+static int ask_to_end(struct dv_run *run)
+{
+	int r = dv_run_signal(run, run->stop_signal, NULL);
+
+	return r < 0 ? r : dv_run_signal(run, SIGCONT, NULL);
+}
+
 void dv_run_end(struct dv_run *run, enum dv_ended_by why)
 {
 	if (run->state != DV_STATE_RUNNING && run->state != DV_STATE_PAUSED)
@@ -298,8 +306,7 @@ void dv_run_end(struct dv_run *run, enum dv_ended_by why)
 	if (run->state == DV_STATE_PAUSED)
 		dv_cgroup_freeze(&run->cg, false, NULL);
 	dv_run_set_state(run, DV_STATE_STOPPING);
-	if (run->stop_timeout_ms > 0 &&
-	    dv_run_signal(run, run->stop_signal, NULL) == 0 &&
+	if (run->stop_timeout_ms > 0 && ask_to_end(run) == 0 &&
 	    dv_timer_set(run->loop, &run->grace,
 			 dv_now_ns() + (uint64_t)run->stop_timeout_ms * 1000000,
 			 on_grace) == 0)

@@ -132,31 +132,16 @@ static struct dv_run *run_new(struct dv_loop *loop, const dv_RunState *st,
 
 	if (!run)
 		return NULL;
-	*run = (struct dv_run){
-		.loop = loop,
-		.own = DV_HOME_INIT,
-		.home = home,
-		.plan = DV_PLAN_INIT,
-		.cg = DV_CGROUP_INIT,
-		.sb = DV_NS_INIT,
-		.proc = DV_PROC_INIT,
-		.parent_end = { -1, -1, -1 },
-		.main_src = DV_SRC_INIT,
-		.init_src = DV_SRC_INIT,
-		.state_at = DV_TIMER_INIT,
-		.limit = DV_TIMER_INIT,
-		.grace = DV_TIMER_INIT,
-		.late = DV_DEFER_INIT,
-		.state = (enum dv_state)st->state,
-		.settled = true,
-		.swept = true,
-		.plain = st->plain,
-		.stop_signal = st->stop_signal,
-		.stop_timeout_ms = st->stop_timeout_ms,
-		.started_ns = st->started_ns,
-		.begun_ns = st->started_ns,
-		.exit.started_unix_ns = st->started_unix_ns,
-	};
+	*run = (struct dv_run)DV_RUN_INIT;
+	run->loop = loop;
+	run->home = home;
+	run->state = (enum dv_state)st->state;
+	run->settled = run->swept = true;
+	run->plain = st->plain;
+	run->stop_signal = st->stop_signal;
+	run->stop_timeout_ms = st->stop_timeout_ms;
+	run->started_ns = run->begun_ns = st->started_ns;
+	run->exit.started_unix_ns = st->started_unix_ns;
 	memcpy(run->id, home->id, sizeof(run->id));
 	run->sb.init_pid = st->init_pid;
 	run->sb.ns_flags = st->ns_flags;

@@ -47,26 +47,13 @@ static int run_alloc(struct dv_run **runp, struct dv_loop *loop,
 
 	if (!run)
 		return -ENOMEM;
-	*run = (struct dv_run){
-		.loop = loop,
-		.own = DV_HOME_INIT,
-		.plan = DV_PLAN_INIT,
-		.cg = DV_CGROUP_INIT,
-		.sb = DV_NS_INIT,
-		.proc = DV_PROC_INIT,
-		.parent_end = { -1, -1, -1 },
-		.stop_signal = spec->stop_signal,
-		.stop_timeout_ms = spec->stop_timeout_ms,
-		.main_src = DV_SRC_INIT,
-		.init_src = DV_SRC_INIT,
-		.state_at = DV_TIMER_INIT,
-		.limit = DV_TIMER_INIT,
-		.grace = DV_TIMER_INIT,
-		.late = DV_DEFER_INIT,
-		.timing = spec->timing,
-		.begun_ns = dv_now_ns(),
-	};
+	*run = (struct dv_run)DV_RUN_INIT;
+	run->loop = loop;
 	run->home = home ? home : &run->own;
+	run->stop_signal = spec->stop_signal;
+	run->stop_timeout_ms = spec->stop_timeout_ms;
+	run->timing = spec->timing;
+	run->begun_ns = dv_now_ns();
 	*runp = run;
 	if (loop)
 		return 0;

@@ -22,8 +22,8 @@ static struct dv_sandbox *sandbox_alloc(void)
 	if (!sb)
 		return NULL;
 	sb->info.size = sizeof(sb->info);
-	sb->dirfd = sb->watch = -1;
-	sb->watch_src = (struct dv_src)DV_SRC_INIT;
+	sb->dirfd = sb->watch = sb->watch_pid = -1;
+	sb->watch_src = sb->watch_pid_src = (struct dv_src)DV_SRC_INIT;
 	sb->watch_end = (struct dv_timer)DV_TIMER_INIT;
 	return sb;
 }
@@ -160,11 +160,17 @@ int dv_sandbox_exec(struct dv_sandbox *sb, const struct dv_diag_exec *exec,
 		    struct dv_diag_proc **procp, const struct dv_how *how,
 		    struct dv_err *err)
 {
-	int r = dv_sandbox_see(sb, false, err);
+	struct dv_diag_exec e = DV_DIAG_EXEC_INIT;
+	struct dv_user user;
+	int r = dv_diag_opts_copy(&e, sizeof(e), exec, err);
 
 	if (r == 0)
+		r = dv_sandbox_see(sb, false, err);
+	if (r == 0)
 		r = dv_verb_allowed(DV_VERB_EXEC, sb->info.state, sb->who, err);
+	if (r == 0 && e.user)
+		r = dv_sandbox_put_user(sb, &e, &user, err);
 	if (r == 0)
 		r = dv_sandbox_client(sb, err);
-	return r < 0 ? r : dv_diag_exec(sb->diag, exec, procp, how, err);
+	return r < 0 ? r : dv_diag_exec(sb->diag, &e, procp, how, err);
 }

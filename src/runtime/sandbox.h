@@ -10,6 +10,7 @@
  *	sandbox_ended.c	what is done without a keeper: restart, rename, remove
  *	sandbox_input.c	input, size
  *	sandbox_create.c	a new one
+ *	sandbox_user.c	its users, by name
  *
  * One client (runtime/diag.h) is behind it all, and its operations. They begin
  * with a look at the documents and the table of verbs; the keeper is asked
@@ -19,8 +20,13 @@
 
 #include "runtime/diag.h"
 #include "runtime/keeper.h"
+#include "runtime/users.h"
 
 #define DV_KEEPER_V1 "davit.v1.Keeper"
+
+/* What a keeper may take to kill all of its sandbox before it is killed itself,
+ * where that is allowed. */
+enum { DV_FORCED_MS = 5000 };
 
 struct dv_sandbox {
 	struct dv_loop *loop;
@@ -34,9 +40,10 @@ struct dv_sandbox {
 	struct dv_rpc *rpc; /* borrowed; NULL: nobody waits for one */
 	struct dv_dial *dial;
 	struct dv_target target;
-	int dirfd; /* RUNDIR/<id> where its path is too long; -1 */
-	int watch; /* inotify, while the socket is not there yet; -1 */
-	struct dv_src watch_src;
+	int dirfd;     /* RUNDIR where the path of its socket is too long; -1 */
+	int watch;     /* inotify, while the socket is not there yet; -1 */
+	int watch_pid; /* pidfd of the keeper meanwhile; -1 */
+	struct dv_src watch_src, watch_pid_src;
 	struct dv_timer watch_end;
 };
 
@@ -46,6 +53,13 @@ int dv_sandbox_see(struct dv_sandbox *sb, bool bare, struct dv_err *err);
 bool dv_sandbox_ended(const struct dv_sandbox *sb);
 /* The client, made when it is needed; whether a keeper lives or not. */
 int dv_sandbox_client(struct dv_sandbox *sb, struct dv_err *err);
+
+/*
+ * sandbox_user.c: what e->user is, as ids; e->groups borrows from @user. As of
+ * the last look, and looks again. 0, -ENOENT: unknown there, or -errno.
+ */
+int dv_sandbox_put_user(struct dv_sandbox *sb, struct dv_diag_exec *e,
+			struct dv_user *user, struct dv_err *err);
 
 /* ---- sandbox_dial.c ---- */
 /* struct dv_diag_socket.dial; @arg is the sandbox. */
@@ -73,9 +87,13 @@ struct dv_life_kind {
 	 * -errno. NULL: the table of verbs says why not.
 	 */
 	int (*ended)(struct dv_life *life, struct dv_err *err);
+	/* What to do where its keeper cannot do it at all (DV_UNIMPLEMENTED):
+	 * a keeper's hints do not come over its socket. NULL: nobody knows. */
+	const char *unable;
 	bool gone_is_done; /* nothing being left of it is success */
 	bool bare;         /* also when its documents make no sense */
 	bool again; /* a keeper that was lost, and lives, is asked again */
+	bool kills; /* a keeper that does not end by itself is killed */
 };
 
 /* One operation, beside its struct dv_op; op->own. */
@@ -88,7 +106,12 @@ struct dv_life {
 	struct dv_src src;
 	struct dv_timer timer;
 	int fd;             /* owned; -1 */
-	struct dv_err lost; /* why the keeper cannot be asked */
+	struct dv_err lost; /* why it fails when the keeper lives on */
+	/* How long the keeper may take to answer, beside what it may take to
+	 * start; then -ETIMEDOUT, or it is killed. 0: as long as it likes. */
+	int64_t patience_ms;
+	struct dv_timer patience;
+	bool killed; /* its keeper, once */
 	/* Of the kinds. */
 	void *out;
 	char text[DV_SANDBOX_NAME_MAX + 1];
@@ -109,7 +132,7 @@ int dv_life_go(struct dv_life *life, int r, const pb_msgdesc_t *fields,
 /*
  * Wait until the keeper has ended, and then (or now, when it has ended) do as
  * kind->ended says. @ms: at most; then @life fails with life->lost, which is
- * set before. Returns DV_MORE or how it ended.
+ * set before, unless its kind says otherwise. Returns DV_MORE or how it ended.
  */
 int dv_life_await_end(struct dv_life *life, int ms, struct dv_err *err);
 /* The same for a keeper that is there for certain. DV_MORE or -errno. */
@@ -120,6 +143,10 @@ void dv_life_over(struct dv_life *life, int r, const struct dv_err *err);
 /* The request that stop and restart have. 0 or -EINVAL. */
 int dv_sandbox_stop_request(const struct dv_sandbox_stop *stop,
 			    dv_StopRequest *m, struct dv_err *err);
+/* How long a keeper may take for that, and until it has answered. 0: that is
+ * not known. */
+int64_t dv_sandbox_stop_patience(const struct dv_sandbox_info *info,
+				 const dv_StopRequest *m);
 
 /* For `op` of every kind. */
 int dv_life_begin(struct dv_op *op, struct dv_err *err);

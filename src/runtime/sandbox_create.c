@@ -30,8 +30,10 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/path.h"
+#include "runtime/diag.h"
 #include "runtime/keeper.h"
 #include "runtime/keeper_birth.h"
+#include "runtime/spec.h"
 #include "wire/pb.h"
 
 enum { MAPS_MAX = 4 << 20 };
@@ -159,6 +161,7 @@ static int spawn(const char *davit, int sock, struct dv_err *err)
 /* A keeper that waits to be told; our end of its socket. */
 static int bear(const char *asked, struct dv_err *err)
 {
+	const struct timeval limit = { .tv_sec = DV_BIRTH_MS / 1000 };
 	char path[PATH_MAX];
 	int pair[2], r;
 
@@ -167,6 +170,11 @@ static int bear(const char *asked, struct dv_err *err)
 				   DV_STEP_SPAWN);
 	r = spawn(find_davit(asked, path, sizeof(path)), pair[1], err);
 	dv_close(pair[1]);
+	/* What is sent may be more than a socket holds. */
+	if (r == 0 && setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &limit,
+				 sizeof(limit)) < 0)
+		r = dv_err_step(err, dv_err_sys(err, errno, "setsockopt"),
+				DV_STEP_SPAWN);
 	if (r == 0)
 		return pair[0];
 	dv_close(pair[0]);
@@ -181,6 +189,15 @@ static int no_answer(struct dv_err *err)
 	return dv_err_step(err,
 			   dv_err_set(err, ECONNRESET, DV_ABORTED,
 				      "the keeper went without a word"),
+			   DV_STEP_SPAWN);
+}
+
+int dv_keeper_unborn(struct dv_err *err)
+{
+	return dv_err_step(err,
+			   dv_err_set(err, ETIMEDOUT, DV_DEADLINE,
+				      "the keeper did not answer within %d s",
+				      DV_BIRTH_MS / 1000),
 			   DV_STEP_SPAWN);
 }
 
@@ -217,6 +234,8 @@ static int send_kept(int fd, const dv_KeptSandbox *kept, struct dv_err *err)
 	len = (uint8_t *)out.data;
 	dv_put_le32(len, (uint32_t)(out.len - 4));
 	r = send_all(fd, out.data, out.len);
+	if (r == -EAGAIN)
+		return dv_keeper_unborn(err);
 	return r < 0 ? no_answer(err) : 0;
 }
 
@@ -266,12 +285,7 @@ static int await_birth(int fd, char *id, struct dv_err *err)
 			 now < until ? (int)((until - now) / 1000000) + 1 : 0);
 	} while (r < 0 && errno == EINTR);
 	if (r == 0)
-		return dv_err_step(err,
-				   dv_err_set(err, ETIMEDOUT, DV_DEADLINE,
-					      "the keeper did not answer "
-					      "within %d s",
-					      DV_BIRTH_MS / 1000),
-				   DV_STEP_SPAWN);
+		return dv_keeper_unborn(err);
 	if (dv_read_full(fd, &b, sizeof(b)) != sizeof(b))
 		return no_answer(err);
 	return take_answer(&b, id, err);
@@ -301,21 +315,19 @@ int dv_keeper_bear(const char *id, struct dv_err *err)
 static int send_new(int fd, dv_KeptSandbox *kept, struct dv_err *err)
 {
 	char cwd[PATH_MAX];
-	pb_size_t n = 0;
+	size_t n = 0;
 	int r;
 
-	if (!getcwd(cwd, sizeof(cwd)))
-		return dv_err_step(
-			err,
-			dv_err_sys(err, errno, "find the current directory"),
-			DV_STEP_CONFIG);
-	while (environ && environ[n] && n < UINT16_MAX)
+	while (environ && environ[n])
 		n++;
+	if (n > DV_PLAN_ARGS_MAX)
+		return dv_spec_too_many(DV_PLAN_ARGS_MAX, "variables", err);
 	kept->has_spec = kept->has_keep = true;
 	kept->keep.detached = true;
 	kept->environ = environ;
-	kept->environ_count = n;
-	kept->cwd = cwd;
+	kept->environ_count = (pb_size_t)n;
+	/* One that was removed is shown nowhere: it runs in /. */
+	kept->cwd = getcwd(cwd, sizeof(cwd));
 	r = send_kept(fd, kept, err);
 	kept->environ = NULL;
 	kept->environ_count = 0;
@@ -343,19 +355,19 @@ int dv_sandbox_create(struct dv_sandbox **sbp, const struct dv_spec *spec,
 		      const struct dv_sandbox_keep *keep,
 		      const struct dv_sandbox_opts *opts, struct dv_err *err)
 {
-	static const struct dv_sandbox_keep usual = DV_SANDBOX_KEEP_INIT;
+	struct dv_sandbox_keep k = DV_SANDBOX_KEEP_INIT;
 	dv_KeptSandbox kept = dv_KeptSandbox_init_zero;
 	char id[DV_SANDBOX_ID_LEN + 1];
-	int r;
+	int r = keep ? dv_diag_opts_copy(&k, sizeof(k), keep, err) : 0;
 
-	if (!keep)
-		keep = &usual;
-	if (keep->n_doors)
+	if (r < 0)
+		return dv_err_step(err, r, DV_STEP_CONFIG);
+	if (k.n_doors)
 		return dv_err_step(err,
 				   dv_err_set(err, EINVAL, DV_INVALID,
 					      "sockets cannot be left behind"),
 				   DV_STEP_CONFIG);
-	if (keep->log)
+	if (k.log)
 		return dv_err_step(err,
 				   dv_err_set(err, EINVAL, DV_INVALID,
 					      "a log of the caller's cannot "
@@ -363,9 +375,9 @@ int dv_sandbox_create(struct dv_sandbox **sbp, const struct dv_spec *spec,
 				   DV_STEP_CONFIG);
 	r = dv_spec_encode(spec, &kept.spec, err);
 	if (r == 0)
-		r = dv_keep_encode(keep, &kept.keep, err);
+		r = dv_keep_encode(&k, &kept.keep, err);
 	if (r == 0)
-		r = create(&kept, keep->davit, id, err);
+		r = create(&kept, k.davit, id, err);
 	dv_pb_release(dv_KeptSandbox_fields, &kept);
 	return r < 0 ? r : dv_sandbox_open(sbp, id, opts, err);
 }

@@ -15,3 +15,5 @@ int dv_keeper_bear(const char *id, struct dv_err *err);
  * -errno with @err (its step too). Never blocks.
  */
 int dv_keeper_born(int fd, struct dv_err *err);
+/* It was not, for DV_BIRTH_MS: -ETIMEDOUT. */
+int dv_keeper_unborn(struct dv_err *err);

@@ -5,8 +5,8 @@
  * Every connection is proved before its first byte: the kernel says which
  * process listens, and its documents which one should. A keeper that is still
  * starting listens only after its last fork, and writes `identity` after that;
- * who comes earlier waits until something appears in its directory, and tries
- * again.
+ * who comes earlier waits until something appears in its directory, or it ends,
+ * and tries again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "engine/sys.h"
 #include "runtime/sandbox.h"
 
 enum {
@@ -29,7 +30,7 @@ enum {
 
 int dv_sandbox_path(struct dv_sandbox *sb, struct dv_err *err)
 {
-	char path[PATH_SIZE], *slash;
+	char path[PATH_SIZE], run[PATH_SIZE];
 	int r = dv_store_sock(sb->id, path, sizeof(path), err);
 
 	if (r < 0)
@@ -38,14 +39,16 @@ int dv_sandbox_path(struct dv_sandbox *sb, struct dv_err *err)
 	dv_fmt(sb->target.path, sizeof(sb->target.path), "%s", path);
 	if (strlen(path) < sizeof(sb->target.path))
 		return 0;
-	/* Too long for an address: by way of its directory. */
-	slash = strrchr(path, '/');
-	*slash = '\0';
-	sb->dirfd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (sb->dirfd < 0)
-		return dv_err_sys(err, errno, "open %s", path);
-	dv_fmt(sb->target.path, sizeof(sb->target.path), "/proc/self/fd/%d/%s",
-	       sb->dirfd, slash + 1);
+	/* Too long for an address: by way of RUNDIR. When there is none, there
+	 * is no keeper, and whoever dials is told so. */
+	r = dv_rundir(run, sizeof(run), err);
+	if (r < 0)
+		return r;
+	sb->dirfd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (sb->dirfd < 0 && errno != ENOENT)
+		return dv_err_sys(err, errno, "open %s", run);
+	dv_fmt(sb->target.path, sizeof(sb->target.path),
+	       "/proc/self/fd/%d/%.16s/sock", sb->dirfd, sb->id);
 	return 0;
 }
 
@@ -61,8 +64,10 @@ static void dial(struct dv_sandbox *sb);
 static void stop_watch(struct dv_sandbox *sb)
 {
 	dv_src_del(&sb->watch_src);
+	dv_src_del(&sb->watch_pid_src);
 	dv_timer_stop(&sb->watch_end);
 	sb->watch = dv_close(sb->watch);
+	sb->watch_pid = dv_close(sb->watch_pid);
 }
 
 void dv_sandbox_dial_stop(struct dv_sandbox *sb)
@@ -95,6 +100,32 @@ static void on_appear(struct dv_src *src, uint32_t events DV_UNUSED)
 		;
 	if (!sb->dial)
 		dial(sb);
+}
+
+/* It will not listen any more, as the next attempt finds. */
+static void on_death(struct dv_src *src, uint32_t events DV_UNUSED)
+{
+	struct dv_sandbox *sb =
+		dv_container_of(src, struct dv_sandbox, watch_pid_src);
+
+	dv_src_del(src);
+	if (!sb->dial)
+		dial(sb);
+}
+
+/*
+ * Its process, as of the last look; 0 while it has written nothing. Who cannot
+ * watch it finds out when the time is over.
+ */
+static void watch_process(struct dv_sandbox *sb)
+{
+	if (sb->watch_pid >= 0 || sb->info.keeper_pid <= 0)
+		return;
+	sb->watch_pid = dv_sys_pidfd_open(sb->info.keeper_pid);
+	if (sb->watch_pid >= 0 &&
+	    dv_src_add(sb->loop, &sb->watch_pid_src, sb->watch_pid, EPOLLIN,
+		       on_death) < 0)
+		sb->watch_pid = dv_close(sb->watch_pid);
 }
 
 static void on_never(struct dv_timer *timer)
@@ -156,21 +187,51 @@ static bool is_starting(struct dv_sandbox *sb, int r)
 /* ---- connecting ------------------------------------------------------------
  */
 
+/* True: @r is what one that is still starting looks like, and @sb waits. */
+static bool await_start(struct dv_sandbox *sb, int r)
+{
+	const bool first = sb->watch < 0;
+
+	if (!is_starting(sb, r) || (first && begin_watch(sb) < 0))
+		return false;
+	watch_process(sb);
+	if (first)
+		dial(sb); /* it may have come, or gone, just before */
+	return true;
+}
+
+/* It lives, but there is nothing of it where we look; @err says so. */
+static bool is_elsewhere(struct dv_sandbox *sb, struct dv_err *err)
+{
+	char dir[DV_VSOCK_PATH_MAX];
+
+	dir_path(sb, dir);
+	if (access(dir, F_OK) == 0 || dv_sandbox_see(sb, false, NULL) < 0 ||
+	    dv_sandbox_ended(sb))
+		return false;
+	dv_err_hint(err,
+		    "it has another RUNDIR, or that was removed: kill %d "
+		    "stops it",
+		    (int)sb->info.keeper_pid);
+	dv_err_set(err, ENOENT, DV_UNAVAILABLE,
+		   "its keeper, process %d, cannot be reached by this RUNDIR",
+		   (int)sb->info.keeper_pid);
+	return true;
+}
+
 static void on_dialled(void *arg, int fd,
 		       const struct dv_dial_result *res DV_UNUSED,
 		       const struct dv_err *err)
 {
 	struct dv_sandbox *sb = arg;
 
+	struct dv_err own = DV_ERR_INIT;
+
 	sb->dial = NULL;
-	if (fd < 0 && is_starting(sb, fd)) {
-		if (sb->watch >= 0)
-			return;
-		if (begin_watch(sb) == 0) {
-			dial(sb); /* it may have come just before */
-			return;
-		}
-	}
+	if (fd < 0 && await_start(sb, fd))
+		return;
+	if (fd == -ENOENT && is_elsewhere(sb, &own))
+		err = &own;
 	finish(sb, fd, err);
 }
 

@@ -10,6 +10,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "runtime/keeper_birth.h"
 #include "runtime/sandbox.h"
 #include "runtime/sandbox_create.h"
 
@@ -44,6 +45,14 @@ static void on_birth(struct dv_src *src, uint32_t events DV_UNUSED)
 	dv_life_over(life, dv_keeper_born(life->fd, &err), &err);
 }
 
+static void on_unborn(struct dv_timer *timer)
+{
+	struct dv_life *life = dv_container_of(timer, struct dv_life, timer);
+	struct dv_err err = DV_ERR_INIT;
+
+	dv_life_over(life, dv_keeper_unborn(&err), &err);
+}
+
 static int ended_restart(struct dv_life *life, struct dv_err *err)
 {
 	int r = let_it_go(life, err);
@@ -55,6 +64,10 @@ static int ended_restart(struct dv_life *life, struct dv_err *err)
 		return r;
 	life->fd = r;
 	r = dv_src_add(life->sb->loop, &life->src, life->fd, EPOLLIN, on_birth);
+	if (r == 0)
+		r = dv_timer_set(life->sb->loop, &life->timer,
+				 dv_now_ns() + DV_BIRTH_MS * UINT64_C(1000000),
+				 on_unborn);
 	return r < 0 ? dv_err_sys(err, -r, "watch its keeper") : DV_MORE;
 }
 
@@ -74,7 +87,12 @@ int dv_sandbox_restart(struct dv_sandbox *sb,
 
 	if (r == 0)
 		r = dv_life_new(sb, &kind_restart, how, &life, err);
-	return r < 0 ? r : dv_life_go(life, 0, dv_StopRequest_fields, &m, err);
+	if (r < 0)
+		return r;
+	life->patience_ms = dv_sandbox_stop_patience(&sb->info, &m);
+	if (life->patience_ms)
+		life->patience_ms += DV_BIRTH_MS;
+	return dv_life_go(life, 0, dv_StopRequest_fields, &m, err);
 }
 
 /* ---- names ----------------------------------------------------------------
@@ -147,6 +165,7 @@ static const struct dv_life_kind kind_remove_force = {
 	.ended = ended_remove,
 	.gone_is_done = true,
 	.bare = true,
+	.kills = true,
 };
 
 int dv_sandbox_remove(struct dv_sandbox *sb, bool force,
@@ -157,5 +176,8 @@ int dv_sandbox_remove(struct dv_sandbox *sb, bool force,
 	int r = dv_life_new(sb, force ? &kind_remove_force : &kind_remove, how,
 			    &life, err);
 
-	return r < 0 ? r : dv_life_go(life, 0, dv_StopRequest_fields, &m, err);
+	if (r < 0)
+		return r;
+	life->patience_ms = DV_FORCED_MS;
+	return dv_life_go(life, 0, dv_StopRequest_fields, &m, err);
 }

@@ -9,6 +9,12 @@
 #include "runtime/sandbox.h"
 #include "wire/pb.h"
 
+enum {
+	/* From its last process's death, SIGKILL at the latest, to the
+	 * keeper's answer: mostly for output, which is read for 2 s more. */
+	ENDED_MS = 10000,
+};
+
 /* ---- its end ------------------------------------------------------------- */
 
 /* life->out: struct dv_exit *, or NULL. */
@@ -84,6 +90,16 @@ int dv_sandbox_stop_request(const struct dv_sandbox_stop *stop,
 	return 0;
 }
 
+int64_t dv_sandbox_stop_patience(const struct dv_sandbox_info *info,
+				 const dv_StopRequest *m)
+{
+	int64_t grace = info->stop_timeout_ms;
+
+	if (m->has_grace_ms)
+		grace = m->grace_ms;
+	return grace < 0 ? 0 : grace + ENDED_MS;
+}
+
 int dv_sandbox_stop(struct dv_sandbox *sb, const struct dv_sandbox_stop *stop,
 		    struct dv_exit *exit, const struct dv_how *how,
 		    struct dv_err *err)
@@ -97,6 +113,7 @@ int dv_sandbox_stop(struct dv_sandbox *sb, const struct dv_sandbox_stop *stop,
 	if (r < 0)
 		return r;
 	life->out = exit;
+	life->patience_ms = dv_sandbox_stop_patience(&sb->info, &m);
 	return dv_life_go(life, 0, dv_StopRequest_fields, &m, err);
 }
 
@@ -110,6 +127,8 @@ static const struct dv_life_kind kind_kill = {
 static const struct dv_life_kind kind_pause = {
 	.op = DV_LIFE_OP("pause", "Pause"),
 	.verb = DV_VERB_PAUSE,
+	.unable = "start it where there is a group of its own: davit doctor "
+		  "says how; davit kill -s STOP stops one process",
 };
 static const struct dv_life_kind kind_resume = {
 	.op = DV_LIFE_OP("resume", "Resume"),

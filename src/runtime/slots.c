@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -37,15 +38,25 @@ static int wipe(int fd, size_t at, size_t len)
 	return pwrite(fd, zeros, len, (off_t)at) < 0 ? -errno : 0;
 }
 
+/* One that somebody's umask locked is opened again: it is ours alone. */
+static int open_file(int basefd)
+{
+	const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+	int fd = openat(basefd, file, flags, 0600);
+
+	if (fd < 0 && errno == EACCES && fchmodat(basefd, file, 0600, 0) == 0)
+		fd = openat(basefd, file, flags, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
 int dv_slot_claim(struct dv_slot *s, int basefd)
 {
-	int fd = openat(basefd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			0600);
+	int fd = open_file(basefd);
 	size_t first = (size_t)getpid(); /* neighbours try different ones */
 
 	*s = (struct dv_slot)DV_SLOT_INIT;
 	if (fd < 0)
-		return -errno;
+		return fd;
 	for (size_t i = 0; i < DV_SLOTS; i++) {
 		size_t at = (first + i) % DV_SLOTS * DV_SLOT_SIZE;
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/proc_try.h"
 
+#include <sys/wait.h>
+
 #include "base/def.h"
 #include "runtime/dirs.h"
 #include "runtime/slots.h"
@@ -158,6 +160,46 @@ TEST(slot_of_the_dead_is_not_taken_before_it_is_swept)
 	CHECK_EQ(sweep(0), DV_SLOTS);
 	CHECK_EQ(dv_slot_claim(&more, base), 0);
 	dv_slot_release(&more);
+	close_top();
+}
+
+/* As an umask of 777 leaves it; root may open it all the same. */
+static int claim_locked(void)
+{
+	struct dv_slot s;
+	struct stat st;
+
+	if (setresuid(65534, 65534, 65534) < 0)
+		return 1;
+	umask(0777);
+	if (dv_slot_claim(&s, base) < 0)
+		return 2;
+	dv_slot_release(&s);
+	if (dv_slot_claim(&s, base) < 0)
+		return 3;
+	dv_slot_release(&s);
+	return fstatat(base, "slots", &st, 0) == 0 &&
+			       (st.st_mode & 0777) == 0600
+		       ? 0
+		       : 4;
+}
+
+TEST(slots_do_not_depend_on_the_umask)
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		print_message("skip: only root can become somebody else\n");
+		return;
+	}
+	open_top();
+	CHECK_EQ(fchown(base, 65534, 65534), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(claim_locked());
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
 	close_top();
 }
 

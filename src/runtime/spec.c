@@ -19,6 +19,28 @@ static int invalid(struct dv_err *err, const char *what, const char *value)
 		DV_STEP_CONFIG);
 }
 
+int dv_spec_too_many(int max, const char *what, struct dv_err *err)
+{
+	if (max == DV_PLAN_ARGS_MAX)
+		dv_err_hint(err, "a list of that length goes into a file, or "
+				 "to stdin");
+	return dv_err_step(err,
+			   dv_err_set(err, E2BIG, DV_INVALID, "more than %d %s",
+				      max, what),
+			   DV_STEP_CONFIG);
+}
+
+/* What was added is in the plan, which has room for @max; or why it is not. */
+static int added(const struct dv_spec *spec, int max, const char *what,
+		 struct dv_err *err)
+{
+	int r = dv_plan_status(&spec->mem);
+
+	if (r == -E2BIG)
+		return dv_spec_too_many(max, what, err);
+	return r < 0 ? dv_err_sys(err, -r, "%s", what) : 0;
+}
+
 int dv_spec_new(struct dv_spec **specp)
 {
 	struct dv_spec *spec = calloc(1, sizeof(*spec));
@@ -72,9 +94,9 @@ int dv_spec_argv(struct dv_spec *spec, const char *const argv[],
 		return invalid(err, "command", "none given");
 	spec->mem.msg.process.argv_count = 0;
 	spec->mem.msg.process.argv = NULL;
-	for (size_t i = 0; argv[i]; i++)
+	for (size_t i = 0; argv[i] && !dv_plan_status(&spec->mem); i++)
 		dv_plan_arg(&spec->mem, argv[i]);
-	return dv_plan_status(&spec->mem);
+	return added(spec, DV_PLAN_ARGS_MAX, "arguments", err);
 }
 
 int dv_spec_exe(struct dv_spec *spec, const char *path, struct dv_err *err)
@@ -114,7 +136,7 @@ int dv_spec_env(struct dv_spec *spec, const char *entry, struct dv_err *err)
 		entry = own;
 	}
 	dv_plan_env(&spec->mem, entry);
-	return dv_plan_status(&spec->mem);
+	return added(spec, DV_PLAN_ARGS_MAX, "variables", err);
 }
 
 int dv_spec_env_remove(struct dv_spec *spec, const char *key,
@@ -125,7 +147,7 @@ int dv_spec_env_remove(struct dv_spec *spec, const char *key,
 	dv_plan_unset_env(&spec->mem, key);
 	dv_plan_list_add(&spec->mem, &spec->env_unset, &spec->env_unset_count,
 			 key);
-	return dv_plan_status(&spec->mem);
+	return added(spec, DV_PLAN_ARGS_MAX, "variables", err);
 }
 
 /* ---- root and mounts -------------------------------------------------- */
@@ -169,7 +191,7 @@ int dv_spec_volume(struct dv_spec *spec, const char *src, const char *dst,
 	if (flags & DV_VOLUME_RO)
 		mf |= dv_MF_RO;
 	dv_plan_mount(&spec->mem, dv_MOUNT_BIND, s, d, mf);
-	return dv_plan_status(&spec->mem);
+	return added(spec, DV_PLAN_MOUNTS_MAX, "mounts", err);
 }
 
 int dv_spec_tmpfs(struct dv_spec *spec, const char *dst, uint64_t size,
@@ -190,14 +212,14 @@ int dv_spec_tmpfs(struct dv_spec *spec, const char *dst, uint64_t size,
 	m = dv_plan_mount(&spec->mem, dv_MOUNT_TMPFS, NULL, d,
 			  dv_MF_NOSUID | dv_MF_NODEV);
 	if (!m)
-		return dv_plan_status(&spec->mem);
+		return added(spec, DV_PLAN_MOUNTS_MAX, "mounts", err);
 	m->mode = 01777;
 	if (size) {
 		snprintf(options, sizeof(options), "size=%llu",
 			 (unsigned long long)size);
 		m->options = dv_plan_strdup(&spec->mem, options);
 	}
-	return dv_plan_status(&spec->mem);
+	return added(spec, DV_PLAN_MOUNTS_MAX, "mounts", err);
 }
 
 int dv_spec_read_only(struct dv_spec *spec, bool on)
@@ -271,7 +293,7 @@ int dv_spec_rlimit(struct dv_spec *spec, int resource, uint64_t soft,
 	if (soft > hard)
 		return invalid(err, "resource limit", "soft is above hard");
 	dv_plan_rlimit(&spec->mem, (uint32_t)resource, soft, hard);
-	return dv_plan_status(&spec->mem);
+	return added(spec, DV_PLAN_RLIMITS_MAX, "resource limits", err);
 }
 
 int dv_spec_nice(struct dv_spec *spec, int nice)

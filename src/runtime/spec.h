@@ -39,3 +39,9 @@ struct dv_spec {
 	int stop_timeout_ms, timeout_ms;
 	bool best_effort, timing;
 };
+
+/*
+ * Say that there are more than @max of @what, which is the plural. A list of a
+ * plan has so many, and one of a message, whose counts have 16 bits. -E2BIG.
+ */
+int dv_spec_too_many(int max, const char *what, struct dv_err *err);

@@ -196,6 +196,29 @@ TEST(spec_descriptors_up_to_the_limit)
 	dv_spec_free(s);
 }
 
+/* The counts of a message have 16 bits. */
+TEST(spec_with_more_words_than_fit_says_so)
+{
+	struct dv_err err = DV_ERR_INIT;
+	const char **argv = calloc(65537, sizeof(*argv));
+	struct dv_spec *s = new_spec();
+
+	CHECK(argv);
+	for (int i = 0; i < 65536; i++)
+		argv[i] = "x";
+	CHECK_EQ(dv_spec_argv(s, argv, &err), -E2BIG);
+	CHECK_STR(err.msg, "more than 65535 arguments");
+	CHECK(err.hint[0]);
+	CHECK_EQ(err.step, DV_STEP_CONFIG);
+	dv_spec_free(s);
+	s = new_spec();
+	argv[65535] = NULL;
+	CHECK_EQ(dv_spec_argv(s, argv, NULL), 0);
+	CHECK_EQ(s->mem.msg.process.argv_count, 65535);
+	free(argv);
+	dv_spec_free(s);
+}
+
 TEST(spec_argv_set_again_replaces)
 {
 	static const char *const one[] = { "a", "b", NULL };

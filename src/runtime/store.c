@@ -127,7 +127,8 @@ static int find_state(struct dv_kept_dirs *d, const char *id,
 /* Until its keeper says more: who it is, should it be killed now. */
 static int write_first(struct dv_kept_dirs *d, struct dv_err *err)
 {
-	struct dv_sandbox_info info = { .size = sizeof(info) };
+	struct dv_sandbox_info info = { .size = sizeof(info),
+					.stop_timeout_ms = -1 };
 	dv_autofree char *text = NULL;
 	int r;
 
@@ -141,8 +142,42 @@ static int write_first(struct dv_kept_dirs *d, struct dv_err *err)
 	return r < 0 ? state_err(err, r, "write", d->state, "state.json") : 0;
 }
 
-static int claim(struct dv_kept_dirs *d, const char *id, bool state,
-		 struct dv_err *err)
+/* What was not taken is not given up either: that needs a lock. */
+static int claim_name(struct dv_kept_dirs *d, const char *name,
+		      struct dv_err *err)
+{
+	int r = dv_names_claim(d->home.basefd, d->home.base, name, d->home.id,
+			       err);
+
+	if (r == 0)
+		memcpy(d->name, name, strlen(name) + 1);
+	return r;
+}
+
+/*
+ * RUNDIR may be removed under a keeper, or be another one for whoever comes
+ * next: its environment says where it is. STATEDIR is the same for both.
+ */
+static int lock_state(struct dv_kept_dirs *d, struct dv_err *err)
+{
+	dv_autofd int fd =
+		openat(d->statefd, "lock",
+		       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : dv_fd_lock(fd);
+
+	if (r == -EAGAIN) {
+		dv_err_hint(err, "with another RUNDIR, it seems: see "
+				 "DAVIT_RUNDIR and XDG_RUNTIME_DIR");
+		return busy(err, d->home.id, "is kept by another process");
+	}
+	if (r < 0)
+		return state_err(err, r, "lock", d->state, "lock");
+	d->statelock = dv_take_fd(&fd);
+	return 0;
+}
+
+static int claim(struct dv_kept_dirs *d, const char *id, const char *name,
+		 bool state, struct dv_err *err)
 {
 	int r = 0;
 
@@ -156,9 +191,10 @@ static int claim(struct dv_kept_dirs *d, const char *id, bool state,
 		r = make_home(&d->home, id != NULL, err);
 	if (r == 0 && state && !id)
 		r = open_state(d, true, err);
-	if (r == 0 && d->name[0])
-		r = dv_names_claim(d->home.basefd, d->home.base, d->name,
-				   d->home.id, err);
+	if (r == 0 && d->statefd >= 0)
+		r = lock_state(d, err);
+	if (r == 0 && name && name[0])
+		r = claim_name(d, name, err);
 	if (r == 0 && state && !id)
 		r = write_first(d, err);
 	return r;
@@ -174,15 +210,13 @@ int dv_store_claim(struct dv_kept_dirs *dirs, const char *id, const char *name,
 	if (id && !dv_store_is_id(id))
 		return dv_err_set(err, EINVAL, DV_INVALID,
 				  "\"%.100s\" is no id", id);
-	if (name && name[0]) {
+	if (name && name[0])
 		r = dv_store_check_name(name, err);
-		if (r < 0)
-			return r;
-		memcpy(dirs->name, name, strlen(name) + 1);
-	}
+	if (r < 0)
+		return r;
 	r = dv_home_open(&dirs->home, err);
 	if (r == 0)
-		r = claim(dirs, id, state, err);
+		r = claim(dirs, id, name, state, err);
 	if (r < 0)
 		dv_store_release(dirs, made);
 	return r;
@@ -206,9 +240,8 @@ int dv_store_reclaim(struct dv_kept_dirs *dirs, const char *id,
 	*dirs = (struct dv_kept_dirs)DV_KEPT_DIRS_INIT;
 	r = dv_home_open(home, err);
 	home->lock = lock;
-	if (r < 0)
-		return r;
-	if (!dv_store_is_id(id) || strlen(name) > DV_SANDBOX_NAME_MAX)
+	if (r == 0 &&
+	    (!dv_store_is_id(id) || strlen(name) > DV_SANDBOX_NAME_MAX))
 		r = dv_err_set(err, EINVAL, DV_INVALID, "\"%.100s\" is no id",
 			       id);
 	if (r == 0) {
@@ -225,6 +258,8 @@ int dv_store_reclaim(struct dv_kept_dirs *dirs, const char *id,
 		struct dv_err own = DV_ERR_INIT;
 
 		r = open_state(dirs, false, &own);
+		if (r == 0)
+			(void)lock_state(dirs, NULL);
 		if (r == -ENOENT)
 			r = 0;
 		else if (r < 0 && err)
@@ -502,14 +537,14 @@ void dv_store_release(struct dv_kept_dirs *dirs, bool all)
 	if (all && dirs->statefd >= 0)
 		remove_state(dirs);
 	dirs->statefd = dv_close(dirs->statefd);
-	if (home->dirfd >= 0) {
+	/* Then the directory stays, and shall say nothing. */
+	if (home->dirfd >= 0 && home->groups_left) {
 		unlinkat(home->dirfd, "identity", 0);
 		unlinkat(home->dirfd, "sock", 0);
-		/* With groups left the directory stays, and shall say nothing.
-		 */
 		if (all)
 			unlinkat(home->dirfd, "state.json", 0);
 	}
 	dv_home_remove(home);
+	dirs->statelock = dv_close(dirs->statelock);
 	dirs->name[0] = '\0';
 }

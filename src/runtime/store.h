@@ -10,6 +10,7 @@
  *	RUNDIR/<id>/sock	the keeper listens
  *	RUNDIR/names/<name>	a symlink to the id
  *	RUNDIR/events		what happened to all of them, JSON Lines
+ *	STATEDIR/<id>/lock	held, too: RUNDIR may be gone, or another one
  *	STATEDIR/<id>/kept	dv_KeptSandbox, encoded: to start it again
  *	STATEDIR/<id>/state.json	as it was when it began to run
  *	STATEDIR/<id>/exit.json	as it was when it had ended
@@ -17,7 +18,8 @@
  *
  * All three JSON files are one document, dv_sandbox_info_json(). Which one
  * counts: state.json of RUNDIR while the lock is held; else exit.json; else
- * what is left of either state.json, and then the sandbox is dead. Files are
+ * what is left of either state.json, and then the sandbox is dead, unless the
+ * lock of STATEDIR is held: then it lives where we cannot reach it. Files are
  * replaced by renaming and never fsynced. What is read is not trusted: it may
  * be cut, huge or nonsense, which is an error with the path in its message.
  */
@@ -38,13 +40,14 @@ enum {
 struct dv_kept_dirs {
 	struct dv_home home; /* RUNDIR/<id>, locked */
 	int statefd;         /* STATEDIR/<id>; -1: it has none */
+	int statelock;       /* its lock; -1 */
 	char state[220];     /* its path */
 	char name[DV_SANDBOX_NAME_MAX + 1];
 };
 
-#define DV_KEPT_DIRS_INIT                            \
-	{                                            \
-		.home = DV_HOME_INIT, .statefd = -1, \
+#define DV_KEPT_DIRS_INIT                                             \
+	{                                                             \
+		.home = DV_HOME_INIT, .statefd = -1, .statelock = -1, \
 	}
 
 /* Is @name one that a sandbox may have? 0 or -EINVAL with a hint. */
@@ -81,7 +84,7 @@ void dv_store_release(struct dv_kept_dirs *dirs, bool all);
 /*
  * Who the keeper is, for clients that have connected: its pid, when that
  * process was started (/proc/PID/stat), the uid, the id, and a nonce. Called
- * after the socket is there, and again after an upgrade.
+ * after the socket is there; an upgrade changes none of it.
  */
 int dv_store_identity_write(struct dv_kept_dirs *dirs, struct dv_err *err);
 /* One line of RUNDIR/events: {"time", "id", "name", "event", ...@more}. @more
@@ -112,6 +115,11 @@ int dv_store_sock(const char *id, char *out, size_t size, struct dv_err *err);
  * SO_PEERPIDFD and its identity document, with no message. 0, or -EPERM.
  */
 int dv_store_prove(const char *id, int fd, struct dv_err *err);
+/*
+ * A pidfd (owned) of the keeper of @id, and its pid: of the process that its
+ * identity document means. -ESRCH: it has ended, or has not written one yet.
+ */
+int dv_store_keeper(const char *id, int32_t *pidp, struct dv_err *err);
 /* Another name for one that has ended or is dead: as dv_store_rename(), and
  * -EBUSY: its keeper lives. -ENOENT. */
 int dv_store_rename_ended(const char *id, const char *name, struct dv_err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/store_priv.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -141,30 +142,24 @@ int dv_store_read(int dirfd, const char *path, const char *name, size_t max,
 	return r < 0 ? read_failed(err, r, path, name) : 0;
 }
 
-int dv_store_lock(int basefd, const char *path, bool wait, struct dv_err *err)
+int dv_store_entries(int dirfd, const char *path,
+		     int (*fn)(void *arg, const char *name), void *arg)
 {
-	dv_autofd int fd = -1;
-	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
 	int r = 0;
 
-	fd = openat(basefd, "names/.lock", flags, 0600);
-	if (fd < 0 && errno == ENOENT) {
-		if (mkdirat(basefd, "names", 0700) < 0 && errno != EEXIST)
-			r = -errno;
-		else
-			fd = openat(basefd, "names/.lock", flags, 0600);
-	}
-	if (r == 0)
-		r = fd < 0 ? -errno
-		    : wait ? dv_fd_lock_wait(fd)
-			   : dv_fd_lock(fd);
-	if (r == 0)
-		return dv_take_fd(&fd);
-	if (r == -EAGAIN && !wait)
+	if (!dir) {
+		r = -errno;
+		dv_close(fd);
 		return r;
-	return dv_err_step(err,
-			   dv_err_sys(err, -r, "lock %s/names/.lock", path),
-			   DV_STEP_STATE);
+	}
+	while (r == 0 && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			r = fn(arg, e->d_name);
+	closedir(dir);
+	return r;
 }
 
 int dv_store_hide(int base, const char *id, char away[DV_ID_LEN + 2])

@@ -189,6 +189,8 @@ static void put_how(struct dv_json *j, const struct dv_sandbox_info *info)
 	dv_json_u64(j, "count", info->restarts);
 	dv_json_close(j, '}');
 	dv_json_str(j, "health", NAME_OF(dv_health_names, info->health));
+	if (info->stop_timeout_ms >= 0)
+		dv_json_i64(j, "stop_timeout_ms", info->stop_timeout_ms);
 }
 
 char *dv_sandbox_info_json(const struct dv_sandbox_info *info)

@@ -45,6 +45,7 @@ static struct dv_sandbox_info full(void)
 		.restart_max = 5,
 		.restarts = 2,
 		.health = DV_HEALTH_BAD,
+		.stop_timeout_ms = 4000,
 		.has_exit = true,
 	};
 
@@ -114,6 +115,7 @@ static void same(const struct dv_sandbox_info *a,
 	CHECK_EQ(a->restart_max, b->restart_max);
 	CHECK_EQ(a->restarts, b->restarts);
 	CHECK_EQ(a->health, b->health);
+	CHECK_EQ(a->stop_timeout_ms, b->stop_timeout_ms);
 	CHECK_EQ(a->has_exit, b->has_exit);
 }
 
@@ -282,6 +284,7 @@ TEST(document_of_wrong_types_says_which)
 		{ HEAD ",\"restart\":{\"policy\":\"maybe\"}}", "bad policy" },
 		{ HEAD ",\"restart\":{\"count\":true}}", "bad count" },
 		{ HEAD ",\"health\":\"fine\"}", "bad health" },
+		{ HEAD ",\"stop_timeout_ms\":null}", "bad stop_timeout_ms" },
 		{ HEAD ",\"exit\":7}", "bad exit" },
 		{ HEAD ",\"exit\":{\"signal\":\"SIGNOT\"}}", "bad signal" },
 		{ HEAD ",\"exit\":{\"signal\":9}}", "bad signal" },
@@ -305,6 +308,21 @@ TEST(document_of_wrong_types_says_which)
 		CHECK_EQ(r, -EBADMSG);
 		CHECK(strstr(why, bad[i].why) != NULL);
 	}
+}
+
+TEST(document_of_an_older_keeper_does_not_know_the_grace)
+{
+	struct dv_sandbox_info in = { .size = sizeof(in),
+				      .id = "0123456789abcdef",
+				      .stop_timeout_ms = -1 };
+	struct dv_sandbox_info out;
+	char *text = dv_sandbox_info_json(&in);
+
+	CHECK(strstr(text, "stop_timeout_ms") == NULL);
+	CHECK_EQ(dv_info_parse(&out, text, strlen(text), NULL), 0);
+	CHECK_EQ(out.stop_timeout_ms, -1);
+	dv_sandbox_info_free(&out);
+	free(text);
 }
 
 TEST(document_with_what_is_not_known_is_read)

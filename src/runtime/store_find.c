@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/store_priv.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@ enum {
 /* ---- all of them ----------------------------------------------------------
  */
 
-/* Ids, each once: a table that is searched by hash. */
+/* Ids; when all are there, sorted and each once. */
 struct ids {
 	char (*at)[DV_ID_LEN + 1];
 	size_t n, cap;
@@ -35,6 +34,8 @@ static int add_id(void *arg, const char *id)
 {
 	struct ids *ids = arg;
 
+	if (!dv_store_is_id(id))
+		return 0;
 	if (ids->n == FOUND_MAX)
 		return -E2BIG;
 	if (ids->n == ids->cap) {
@@ -59,11 +60,11 @@ static int all_ids(const struct dv_store *s, bool state, struct ids *ids,
 
 	*ids = (struct ids){ .at = NULL };
 	if (s->run >= 0)
-		r = dv_store_each(s->run, add_id, ids);
+		r = dv_store_entries(s->run, ".", add_id, ids);
 	if (r < 0)
 		return dv_err_sys(err, -r, "read %s", s->run_path);
 	if (state && s->state >= 0)
-		r = dv_store_each(s->state, add_id, ids);
+		r = dv_store_entries(s->state, ".", add_id, ids);
 	if (r < 0)
 		return dv_err_sys(err, -r, "read %s", s->state_path);
 	if (ids->n == 0)
@@ -85,22 +86,20 @@ static int latest_first(const void *a, const void *b)
 	return strcmp(x->id, y->id);
 }
 
-/* What killed removers left, and what killed keepers did. */
-static void clean(const struct dv_store *s)
+static int remove_gone(void *arg, const char *name)
 {
-	int fd = s->state < 0 ? -1
-			      : openat(s->state, ".",
-				       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	const struct dv_store *s = arg;
 
-	while (dir && (e = readdir(dir)))
-		if (dv_store_is_gone(e->d_name))
-			(void)dv_remove_tree(s->state, e->d_name);
-	if (dir)
-		closedir(dir);
-	else
-		dv_close(fd);
+	if (dv_store_is_gone(name))
+		(void)dv_remove_tree(s->state, name);
+	return 0;
+}
+
+/* What killed removers left, and what killed keepers did. */
+static void clean(struct dv_store *s)
+{
+	if (s->state >= 0)
+		(void)dv_store_entries(s->state, ".", remove_gone, s);
 	if (s->run < 0)
 		return;
 	dv_home_sweep(s->run_path);
@@ -208,25 +207,27 @@ static int add_entry(struct entries *all, const char *name, const char *id)
 	return 0;
 }
 
+struct links {
+	int run;
+	struct entries *all;
+};
+
+static int add_link(void *arg, const char *name)
+{
+	const struct links *l = arg;
+	char id[DV_ID_LEN + 1];
+
+	return dv_names_read(l->run, name, id) == 0
+		       ? add_entry(l->all, name, id)
+		       : 0;
+}
+
 static int linked_names(int run, struct entries *all)
 {
-	int fd = openat(run, "names", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	char id[DV_ID_LEN + 1];
-	struct dirent *e;
-	int r = 0;
+	struct links l = { run, all };
+	int r = dv_store_entries(run, "names", add_link, &l);
 
-	if (!dir) {
-		r = -errno;
-		dv_close(fd);
-		return r == -ENOENT ? 0 : r;
-	}
-	while (r == 0 && (e = readdir(dir)))
-		if (e->d_name[0] != '.' &&
-		    dv_names_read(run, e->d_name, id) == 0)
-			r = add_entry(all, e->d_name, id);
-	closedir(dir);
-	return r;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* The names of the documents: after a reboot there are no others. */

@@ -24,6 +24,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "runtime/diag.h"
 
 enum {
 	CHUNK = 16 << 10,
@@ -184,13 +185,13 @@ int dv_sandbox_events_open(struct dv_sandbox_events **eventsp,
 			   const struct dv_sandbox_events_opts *opts,
 			   struct dv_err *err)
 {
+	struct dv_sandbox_events_opts o = DV_SANDBOX_EVENTS_INIT;
 	struct dv_sandbox_events *e;
-	int r;
+	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	*eventsp = NULL;
-	if (opts && opts->size != sizeof(*opts))
-		return dv_err_set(err, EINVAL, DV_INVALID,
-				  "options of another version of davit");
+	if (r < 0)
+		return r;
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return dv_err_sys(err, ENOMEM, "read events");
@@ -198,8 +199,8 @@ int dv_sandbox_events_open(struct dv_sandbox_events **eventsp,
 	source_init(&e->old);
 	source_init(&e->now);
 	e->detail = (struct dv_buf)DV_BUF_INIT(LINE_MAX_LEN);
-	e->since = opts ? opts->since_unix_ns : 0;
-	e->follow = opts && opts->follow;
+	e->since = o.since_unix_ns;
+	e->follow = o.follow;
 	r = begin(e, err);
 	if (r == 0)
 		*eventsp = e;

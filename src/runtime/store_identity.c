@@ -17,13 +17,13 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
 #include "base/num.h"
+#include "engine/sys.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -129,6 +129,8 @@ static int parse_identity(const char *text, struct identity *who)
 		memcpy(who->id, json_object_get_string(v), sizeof(who->id));
 		r = get_number(o, "pid", &who->pid);
 	}
+	if (r == 0 && (who->pid < 1 || who->pid > INT32_MAX))
+		r = -EBADMSG;
 	if (r == 0)
 		r = get_number(o, "start", &who->start);
 	if (r == 0)
@@ -198,21 +200,20 @@ static int peer_of(int fd, uint64_t *pidp, uint64_t *uidp)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 	dv_autofd int pidfd = -1;
-	int r;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return -errno;
 	*uidp = cred.uid;
 	len = sizeof(pidfd);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0) {
-		r = pid_of(pidfd, pidp);
+		int r = pid_of(pidfd, pidp);
+
 		return r < 0 ? r : dv_take_fd(&pidfd);
 	}
 	if (errno != ENOPROTOOPT)
 		return -ESRCH; /* it ended, and was reaped */
 	*pidp = (uint64_t)cred.pid;
-	r = (int)syscall(SYS_pidfd_open, cred.pid, 0);
-	return r < 0 ? -errno : r;
+	return dv_sys_pidfd_open(cred.pid);
 }
 
 static int not_he(const char *id, const char *why, struct dv_err *err)
@@ -225,31 +226,46 @@ static int not_he(const char *id, const char *why, struct dv_err *err)
 		why);
 }
 
+static int has_ended(const char *id, struct dv_err *err)
+{
+	return dv_err_set(err, ESRCH, DV_PRECONDITION,
+			  "the keeper of sandbox %.16s has ended", id);
+}
+
+/*
+ * Does @pidfd, opened by the pid of @who, mean that process? 0, -EPERM: another
+ * one, -ESRCH: it has ended.
+ */
+static int check_start(const struct identity *who, int pidfd)
+{
+	struct pollfd p = { pidfd, POLLIN, 0 };
+	uint64_t start;
+
+	/* Readable: it has ended, and the pid may be somebody else's. */
+	if (start_of(who->pid, &start) < 0 || poll(&p, 1, 0) != 0)
+		return -ESRCH;
+	return start == who->start ? 0 : -EPERM;
+}
+
 static int compare(const struct identity *who, const char *id, int fd,
 		   struct dv_err *err)
 {
-	uint64_t pid = 0, uid = 0, start = 0;
+	uint64_t pid = 0, uid = 0;
 	dv_autofd int pidfd = peer_of(fd, &pid, &uid);
-	struct pollfd p = { pidfd, POLLIN, 0 };
 	int r;
 
 	if (pidfd < 0 && pidfd != -ESRCH)
 		return dv_err_sys(err, -pidfd, "ask who is behind the socket");
 	if (pidfd < 0)
-		return dv_err_set(err, ESRCH, DV_PRECONDITION,
-				  "the keeper of sandbox %.16s has ended", id);
+		return has_ended(id, err);
 	if (pid != who->pid)
 		return not_he(id, "another pid", err);
 	if (uid != who->uid)
 		return not_he(id, "another user", err);
-	r = start_of(pid, &start);
-	/* Readable: it has ended, and the pid may be somebody else's. */
-	if (r < 0 || poll(&p, 1, 0) != 0)
-		return dv_err_set(err, ESRCH, DV_PRECONDITION,
-				  "the keeper of sandbox %.16s has ended", id);
-	if (start != who->start)
+	r = check_start(who, pidfd);
+	if (r == -EPERM)
 		return not_he(id, "another process of the same pid", err);
-	return 0;
+	return r < 0 ? has_ended(id, err) : 0;
 }
 
 int dv_store_prove(const char *id, int fd, struct dv_err *err)
@@ -260,4 +276,23 @@ int dv_store_prove(const char *id, int fd, struct dv_err *err)
 	if (r == 0)
 		r = compare(&who, id, fd, err);
 	return dv_err_step(err, r, DV_STEP_STATE);
+}
+
+int dv_store_keeper(const char *id, int32_t *pidp, struct dv_err *err)
+{
+	struct identity who = { .pid = 0 };
+	dv_autofd int fd = -1;
+	int r = read_identity(id, &who, err);
+
+	if (r == 0) {
+		fd = dv_sys_pidfd_open((pid_t)who.pid);
+		if (fd < 0 && fd != -ESRCH)
+			r = dv_err_sys(err, -fd, "open its keeper");
+		else if (fd < 0 || check_start(&who, fd) < 0)
+			r = has_ended(id, err);
+	}
+	if (r < 0)
+		return dv_err_step(err, r, DV_STEP_STATE);
+	*pidp = (int32_t)who.pid;
+	return dv_take_fd(&fd);
 }

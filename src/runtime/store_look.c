@@ -4,13 +4,13 @@
  *
  * The lock of RUNDIR/<id> is looked at first. Held: state.json beside it counts
  * (before there is one, what STATEDIR says, as "creating"). Free: exit.json;
- * else what is left of state.json, and then it is dead. Whoever keeps or starts
+ * else what is left of state.json, and then it is dead; but when the lock of
+ * STATEDIR/<id> is held, it is as it began there. Whoever keeps or starts
  * the sandbox may change all this meanwhile, so what was not found is believed
  * only when the lock is as it was.
  */
 #include "runtime/store_priv.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -126,6 +126,7 @@ static int look_alive(const struct look *l, struct dv_sandbox_info *info,
 		return r;
 	memcpy(info->id, l->id, sizeof(info->id));
 	info->state = DV_STATE_CREATING;
+	info->keeper_pid = info->init_pid = info->pid = 0; /* of before */
 	return 0;
 }
 
@@ -171,6 +172,19 @@ static void make_dead(const struct look *l, struct dv_sandbox_info *info)
 		info->exit.wall_ns = seen - info->started_unix_ns;
 }
 
+/* It lives with a RUNDIR that is not ours, or that was removed. */
+static int look_elsewhere(const struct look *l, struct dv_sandbox_info *info,
+			  struct dv_err *err)
+{
+	int r = read_doc(l, true, "state.json", info, err);
+
+	if (r != -ENOENT)
+		return r;
+	memcpy(info->id, l->id, sizeof(info->id));
+	info->state = DV_STATE_CREATING;
+	return 0;
+}
+
 static int look_ended(const struct look *l, struct dv_sandbox_info *info,
 		      struct dv_err *err)
 {
@@ -182,6 +196,9 @@ static int look_ended(const struct look *l, struct dv_sandbox_info *info,
 	}
 	if (r != -ENOENT)
 		return r;
+	r = l->state >= 0 ? is_locked(l->state, l->state_path, err) : 0;
+	if (r != 0)
+		return r < 0 ? r : look_elsewhere(l, info, err);
 	r = read_doc(l, false, "state.json", info, err);
 	if (r == -ENOENT)
 		r = read_doc(l, true, "state.json", info, err);
@@ -235,7 +252,8 @@ int dv_store_look_in(const struct dv_store *s, const char *id,
 	struct look l = { .s = s, .id = id, .run = -1, .state = -1 };
 	int r = -EAGAIN;
 
-	*info = (struct dv_sandbox_info){ .size = sizeof(*info) };
+	*info = (struct dv_sandbox_info){ .size = sizeof(*info),
+					  .stop_timeout_ms = -1 };
 	if (!dv_store_is_id(id))
 		r = -ENOENT;
 	for (int i = 0; i < LOOKS_MAX && r == -EAGAIN; i++) {
@@ -259,7 +277,8 @@ int dv_store_look(const char *id, struct dv_sandbox_info *info,
 	dv_autostore s = DV_STORE_INIT;
 	int r = dv_store_open(&s, err);
 
-	*info = (struct dv_sandbox_info){ .size = sizeof(*info) };
+	*info = (struct dv_sandbox_info){ .size = sizeof(*info),
+					  .stop_timeout_ms = -1 };
 	return r < 0 ? r : dv_store_look_in(&s, id, info, err);
 }
 
@@ -269,7 +288,8 @@ int dv_store_look_bare(const char *id, struct dv_sandbox_info *info,
 	dv_autostore s = DV_STORE_INIT;
 	int r = dv_store_open(&s, err);
 
-	*info = (struct dv_sandbox_info){ .size = sizeof(*info) };
+	*info = (struct dv_sandbox_info){ .size = sizeof(*info),
+					  .stop_timeout_ms = -1 };
 	if (r == 0 && (!dv_store_is_id(id) || !dv_store_has(&s, id)))
 		r = dv_err_set(err, ENOENT, DV_NOT_FOUND,
 			       "there is no sandbox %.16s", id);
@@ -282,18 +302,26 @@ int dv_store_look_bare(const char *id, struct dv_sandbox_info *info,
 	return 0;
 }
 
-int dv_store_lives(const struct dv_store *s, const char *id, struct dv_err *err)
+static int lives_in(int base, const char *base_path, const char *id,
+		    struct dv_err *err)
 {
 	char path[PATH_SIZE];
 	dv_autofd int fd = -1;
 
-	if (s->run < 0)
+	if (base < 0)
 		return 0;
-	fd = dv_store_sub(s->run, s->run_path, id, err);
+	fd = dv_store_sub(base, base_path, id, err);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	dv_fmt(path, sizeof(path), "%s/%s", s->run_path, id);
+	dv_fmt(path, sizeof(path), "%s/%s", base_path, id);
 	return is_locked(fd, path, err);
+}
+
+int dv_store_lives(const struct dv_store *s, const char *id, struct dv_err *err)
+{
+	int r = lives_in(s->run, s->run_path, id, err);
+
+	return r ? r : lives_in(s->state, s->state_path, id, err);
 }
 
 int dv_store_read_kept(const char *id, dv_KeptSandbox *kept, struct dv_err *err)
@@ -336,24 +364,5 @@ int dv_store_sock(const char *id, char *out, size_t size, struct dv_err *err)
 	if (r == 0 &&
 	    (size_t)dv_fmt(out, size, "%s/%.16s/sock", run, id) >= size)
 		r = dv_err_sys(err, ENAMETOOLONG, "%s", run);
-	return r;
-}
-
-int dv_store_each(int dirfd, int (*fn)(void *arg, const char *id), void *arg)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	int r = 0;
-
-	if (!dir) {
-		r = -errno;
-		dv_close(fd);
-		return r;
-	}
-	while (r == 0 && (e = readdir(dir)))
-		if (dv_store_is_id(e->d_name))
-			r = fn(arg, e->d_name);
-	closedir(dir);
 	return r;
 }

@@ -13,7 +13,6 @@
  */
 #include "runtime/store_priv.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -97,7 +96,8 @@ static int add_name(void *arg, const char *id)
 	char path[NAME_PATH];
 	int r = 0;
 
-	if (dv_store_look_in(s, id, &info, NULL) == 0 && info.name[0] &&
+	if (dv_store_is_id(id) && dv_store_look_in(s, id, &info, NULL) == 0 &&
+	    info.name[0] &&
 	    symlinkat(id, s->run, name_path(path, info.name)) < 0 &&
 	    errno != EEXIST)
 		r = -errno;
@@ -116,7 +116,7 @@ static int make_names(int base, const char *base_path, struct dv_err *err)
 		return r;
 	r = dv_store_open(&s, err);
 	if (r == 0 && s.run >= 0 && s.state >= 0)
-		r = dv_store_each(s.state, add_name, &s);
+		r = dv_store_entries(s.state, ".", add_name, &s);
 	if (r < 0)
 		return r;
 	fd = openat(base, complete, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -219,43 +219,27 @@ static void drop_one(int base, const char *name, const char *id)
 		unlinkat(base, name_path(path, name), 0);
 }
 
-/* Call @fn with every name that there is. */
-static void each_name(int base, void (*fn)(void *arg, const char *name),
-		      void *arg)
-{
-	int fd = openat(base, "names", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	if (!dir) {
-		dv_close(fd);
-		return;
-	}
-	while ((e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			fn(arg, e->d_name);
-	closedir(dir);
-}
-
 struct owner {
 	int base;
 	const char *id;
 };
 
-static void drop_his(void *arg, const char *name)
+static int drop_his(void *arg, const char *name)
 {
 	const struct owner *o = arg;
 
 	drop_one(o->base, name, o->id);
+	return 0;
 }
 
-static void drop_stale(void *arg, const char *name)
+static int drop_stale(void *arg, const char *name)
 {
 	const struct dv_store *s = arg;
 	char id[DV_ID_LEN + 1], path[NAME_PATH];
 
 	if (dv_names_read(s->run, name, id) == 0 && !dv_store_has(s, id))
 		unlinkat(s->run, name_path(path, name), 0);
+	return 0;
 }
 
 void dv_names_sweep(const struct dv_store *s)
@@ -264,7 +248,8 @@ void dv_names_sweep(const struct dv_store *s)
 	dv_autofd int lock = dv_store_lock(s->run, s->run_path, false, NULL);
 
 	if (lock >= 0)
-		each_name(s->run, drop_stale, (void *)(uintptr_t)s);
+		(void)dv_store_entries(s->run, "names", drop_stale,
+				       (void *)(uintptr_t)s);
 }
 
 void dv_names_drop(int base, const char *name, const char *id)
@@ -276,5 +261,6 @@ void dv_names_drop(int base, const char *name, const char *id)
 	if (name)
 		drop_one(base, name, id);
 	else
-		each_name(base, drop_his, &(struct owner){ base, id });
+		(void)dv_store_entries(base, "names", drop_his,
+				       &(struct owner){ base, id });
 }

@@ -130,6 +130,7 @@ static const struct field fields[] = {
 	O("limits", limit_fields),
 	O("restart", restart_fields),
 	W("health", health, DV_HEALTH_N, dv_health_names),
+	F("stop_timeout_ms", I32, stop_timeout_ms),
 	O("exit", exit_fields),
 };
 /* clang-format on */
@@ -516,7 +517,8 @@ int dv_info_parse(struct dv_sandbox_info *info, const char *text, size_t len,
 	struct json_object *o = NULL;
 	int r;
 
-	*info = (struct dv_sandbox_info){ .size = sizeof(*info) };
+	*info = (struct dv_sandbox_info){ .size = sizeof(*info),
+					  .stop_timeout_ms = -1 };
 	if (len == 0 || len > DV_STORE_DOC_MAX)
 		return bad(err, len ? "it is too large" : "it is empty", "");
 	r = parse(text, len, &o, err);

@@ -5,6 +5,7 @@
  *
  *	store.c			the keeper's side: claim, write, release
  *	store_dirs.c		opening directories and reading files
+ *	store_lock.c		RUNDIR/names/.lock
  *	store_name.c		RUNDIR/names
  *	store_look.c		what is known of one, and of all
  *	store_find.c		names, ids, and beginnings of them
@@ -66,11 +67,12 @@ int dv_store_sub(int base, const char *base_path, const char *name,
 int dv_store_read(int dirfd, const char *path, const char *name, size_t max,
 		  char **datap, size_t *lenp, struct dv_err *err);
 /*
- * Hold off whoever else takes names or cleans up. @path is that of @basefd, for
- * messages. Returns the lock (owned,
- * close it), -EAGAIN when not @wait, or -errno.
+ * Call @fn with the name of all that is in the directory @path of @dirfd, but
+ * not what begins with a dot, until it returns not 0, which is returned. 0, or
+ * -errno when there is no such directory.
  */
-int dv_store_lock(int basefd, const char *path, bool wait, struct dv_err *err);
+int dv_store_entries(int dirfd, const char *path,
+		     int (*fn)(void *arg, const char *name), void *arg);
 
 /*
  * Remove the directory of @id in @base: at once for whoever looks. 0, -ENOENT,
@@ -80,6 +82,16 @@ int dv_store_take_away(int base, const char *id);
 /* The first half of that: it has the name @away, and the sweeper does the rest.
  * 0 or -errno. */
 int dv_store_hide(int base, const char *id, char away[DV_ID_LEN + 2]);
+
+/* ---- store_lock.c ---------------------------------------------------------
+ */
+
+/*
+ * Hold off whoever else takes names or cleans up. @path is that of @basefd, for
+ * messages. Returns the lock (owned, close it), -EAGAIN when not @wait, or
+ * -errno: -ETIMEDOUT (with who it is) when somebody holds it for 5 s.
+ */
+int dv_store_lock(int basefd, const char *path, bool wait, struct dv_err *err);
 
 /* ---- store_name.c ---------------------------------------------------------
  */
@@ -105,9 +117,6 @@ bool dv_names_complete(int run);
 /* As dv_store_look(), with directories that are open. */
 int dv_store_look_in(const struct dv_store *s, const char *id,
 		     struct dv_sandbox_info *info, struct dv_err *err);
-/* Call @fn with every id in @dirfd until it returns not 0, which is returned.
- */
-int dv_store_each(int dirfd, int (*fn)(void *arg, const char *id), void *arg);
 /* 1: its keeper lives, 0: not, or there is no directory of it, -errno. */
 int dv_store_lives(const struct dv_store *s, const char *id,
 		   struct dv_err *err);

@@ -33,7 +33,7 @@ static const struct {
 	[DV_VERB_PAUSE] = { "pause", "cyPs--" },
 	[DV_VERB_REMOVE] = { "remove", "ffffyy" },
 	[DV_VERB_RENAME] = { "rename", "yyyyyy" },
-	[DV_VERB_RESTART] = { "restart", "cyysyy" },
+	[DV_VERB_RESTART] = { "restart", "yyysyy" },
 	[DV_VERB_RESUME] = { "resume", "cRys--" },
 	[DV_VERB_STOP] = { "stop", "yyyyaa" },
 	[DV_VERB_TOP] = { "look at the processes of", "cyyy--" },

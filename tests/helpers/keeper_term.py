@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """keeper_term.py CASE DAVIT DIR: davit exec and attach on a terminal."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,11 @@ def exec_terminal():
     t.write(b"\x03")
     t.expect("got it")
     equal(t.wait(), 9)
+    t.restored()
+    t = Terminal(DAVIT, "exec", "t", "sh", "-c", "echo ready; exec sleep 100")
+    t.expect("ready")
+    t.write(b"\x03")
+    equal(t.wait(), 130)
     t.restored()
 
 
@@ -274,6 +280,82 @@ def attach_keeper_killed():
     t.restored()
 
 
+def attach_restarted():
+    """It is started again: the input is taken again, and until then the
+    terminal is raw and the detach keys work."""
+    up("-t")
+    t = attach()
+    t.expect("up\r+\n")
+    t.wait_raw()
+    for word in ("one", "two"):
+        davit("restart", "-t", "0", "t")
+        t.expect("up\r+\n")
+        # The place is asked for when the keeper says that it runs again.
+        end = time.monotonic() + 10
+        while f"got [{word}]".encode() not in t.seen:
+            assert time.monotonic() < end, t.seen
+            t.write(word.encode() + b"\n")
+            t.pump(0.05)
+        assert b"somebody else" not in t.seen, t.seen
+        assert t.raw()
+    t.write(b"\x10\x11")
+    equal(t.wait(), 0)
+    t.restored()
+    equal(state(), "running")
+    davit("rm", "-f", "t")
+
+
+def attach_backoff():
+    """The keys that detach work also while nothing runs."""
+    up("-t", "--restart", "always",
+       command=("sh", "-c", "stty -echo; echo up; read x; exit 3"))
+    t = attach()
+    t.expect("up\r+\n")
+    for _ in range(4):
+        t.wait_raw()
+        end = time.monotonic() + 10
+        while not re.search(b"up\r+\n", t.seen):
+            assert time.monotonic() < end, t.seen
+            t.write(b"\r")
+            t.pump(0.05)
+        t.seen = b""
+    # Until the next start it is 1.6 seconds.
+    end = time.monotonic() + 10
+    while state() != "creating":
+        assert time.monotonic() < end, state()
+        t.write(b"\r")
+    t.write(b"\x10\x11")
+    equal(t.wait(), 0)
+    t.restored()
+    davit("rm", "-f", "t")
+
+
+def attach_cooked():
+    """Without a terminal there, ours stays as it is: ^C detaches."""
+    up("-i", command=("sh", "-c", "while read -r x; do echo \"got [$x]\"; "
+                      "done"))
+    t = attach()
+    t.write(b"one\n")
+    t.expect(r"got \[one\]")
+    assert not t.raw()
+    t.write(b"\x03")
+    equal(t.wait(), 130)
+    equal(state(), "running")
+    # Its input, too, is taken again.
+    t = attach()
+    t.write(b"two\n")
+    t.expect(r"got \[two\]")
+    davit("restart", "-t", "0", "t")
+    end = time.monotonic() + 10
+    while b"got [three]" not in t.seen:
+        assert time.monotonic() < end, t.seen
+        t.write(b"three\n")
+        t.pump(0.05)
+    os.kill(t.pid, signal.SIGTERM)
+    equal(t.wait(), 143)
+    davit("rm", "-f", "t")
+
+
 def top_live():
     up(command=("sleep", "1234"))
     t = Terminal(DAVIT, "top", "-d", "100ms", "t")
@@ -283,6 +365,26 @@ def top_live():
     davit("stop", "-t", "0", "t")
     t.expect("t has ended")
     equal(t.wait(), 0)
+    davit("restart", "t")
+    for _ in range(5):
+        t = Terminal(DAVIT, "top", "-d", "100ms", "t")
+        t.expect("sleep 1234")
+        davit("rm", "-f", "t")
+        t.expect("t has ended")
+        equal(t.wait(), 0)
+        up(command=("sleep", "1234"))
+
+
+def ps_width():
+    for cols, longest in ((40, None), (80, 80), (97, 97), (120, 120)):
+        t = Terminal(DAVIT, "ps", cols=cols)
+        equal(t.wait(), 0)
+        rows = [len(x) for x in t.seen.decode().split("\r\n")
+                if x.startswith("long ")]
+        equal(len(rows), 1)
+        assert b"..." in t.seen, t.seen
+        # The other columns are never cut.
+        assert longest is None or rows[0] == longest, (cols, rows)
 
 
 if __name__ == "__main__":

@@ -372,37 +372,5 @@ def diag_interrupted():
     t.restored()
 
 
-def exec_terminal():
-    """DIR is the name of a sandbox: its own terminal, which we only pass on."""
-    def run(*argv):
-        return Terminal(DAVIT, "exec", DIR, "--", *argv)
-
-    t = run("sh", "-c", "for i in 0 1 2; do test -t $i && echo yes $i; done; "
-            "tty; stty size; ps -o tty= -p $$; exit 5")
-    t.expect("yes 0\r\nyes 1\r\nyes 2\r\n/dev/pts/[0-9]+\r\n31 97\r\n"
-             "pts/[0-9]+")
-    equal(t.wait(), 5)
-    t.restored()
-    t = run("/usr/bin/python3", "-c", SIZES)
-    t.expect("ready")
-    for i in range(5):
-        t.resize(50 + i, 123)
-        t.expect(f"size {50 + i} 123\r\n")
-    os.kill(t.pid, signal.SIGTERM)
-    equal(t.wait(), 143)
-    t.restored()
-    t = run("sh", "-c", "echo ready; exec sleep 100")
-    t.expect("ready")
-    t.write(b"\x03")
-    equal(t.wait(), 130)
-    t.restored()
-    t = run("sh", "-c", "cat; echo over")
-    t.wait_raw()
-    t.write(b"line\n\x04")
-    t.expect("line\r\nline\r\nover")
-    equal(t.wait(), 0)
-    t.restored()
-
-
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
