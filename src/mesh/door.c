@@ -18,6 +18,7 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/opts.h"
 #include "mesh/link.h"
 #include "transport/unix.h"
 
@@ -174,8 +175,7 @@ static int check_dir(const char *path, struct dv_err *err)
 static int set_opts(struct dv_mesh_door *door,
 		    const struct dv_mesh_door_opts *opts, struct dv_err *err)
 {
-	int r = opts ? dv_mesh_copy_opts(&door->opts, sizeof(door->opts), opts,
-					 opts->size, err)
+	int r = opts ? dv_opts_copy(&door->opts, sizeof(door->opts), opts, err)
 		     : 0;
 
 	if (r < 0)

@@ -12,6 +12,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/opts.h"
 #include "base/random.h"
 #include "mesh/link.h"
 #include "mesh/mesh_priv.h"
@@ -106,29 +107,11 @@ static uint32_t option(uint32_t value, uint32_t fallback, uint32_t max)
 	return value ? dv_min(value, max) : fallback;
 }
 
-int dv_mesh_copy_opts(void *to, size_t size, const void *from, size_t from_size,
-		      struct dv_err *err)
-{
-	const uint8_t *bytes = from;
-
-	if (from_size < sizeof(from_size))
-		return dv_err_set(err, EINVAL, DV_INVALID,
-				  "mesh options: size is not set");
-	for (size_t i = size; i < from_size; i++)
-		if (bytes[i])
-			return dv_err_set(err, EINVAL, DV_INVALID,
-					  "mesh options: one is set that this "
-					  "version does not know");
-	memcpy(to, from, dv_min(from_size, size));
-	return 0;
-}
-
 static int options(struct dv_mesh *mesh, const struct dv_mesh_opts *from,
 		   struct dv_err *err)
 {
 	struct dv_mesh_opts o = { 0 };
-	int r = from ? dv_mesh_copy_opts(&o, sizeof(o), from, from->size, err)
-		     : 0;
+	int r = from ? dv_opts_copy(&o, sizeof(o), from, err) : 0;
 
 	if (r < 0)
 		return r;

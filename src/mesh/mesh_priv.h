@@ -91,13 +91,6 @@ struct dv_mesh *dv_mesh_of(const struct dv_mesh_node *node);
 int dv_mesh_offer(struct dv_mesh *mesh, int fd, struct dv_link_watch *watch,
 		  struct dv_port **portp, struct dv_err *err);
 
-/*
- * Options of a caller who may be older or newer than we are: what he does not
- * know stays zero. -EINVAL: he has set what we do not know.
- */
-int dv_mesh_copy_opts(void *to, size_t size, const void *from, size_t from_size,
-		      struct dv_err *err);
-
 /* Something happened that dv_mesh_leave() may wait for. */
 void dv_leave_check(struct dv_mesh *mesh);
 /* Nobody is told. */

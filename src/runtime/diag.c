@@ -10,27 +10,8 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/opts.h"
 #include "wire/pb.h"
-
-/* ---- options ---------------------------------------------------------- */
-
-int dv_diag_opts_copy(void *to, size_t size, const void *from,
-		      struct dv_err *err)
-{
-	size_t theirs;
-
-	memcpy(&theirs, from, sizeof(theirs));
-	for (size_t i = size; i < theirs; i++)
-		if (((const char *)from)[i])
-			return dv_err_set(err, EINVAL, DV_INVALID,
-					  "options of a newer version");
-	if (theirs < sizeof(theirs))
-		return dv_err_set(err, EINVAL, DV_INVALID,
-				  "options without a size");
-	memcpy(to, from, dv_min(size, theirs));
-	memcpy(to, &size, sizeof(size));
-	return 0;
-}
 
 /* ---- the client -------------------------------------------------------- */
 
@@ -81,7 +62,7 @@ int dv_diag_new(struct dv_diag **diagp, const struct dv_diag_opts *opts,
 {
 	struct dv_diag_opts o = DV_DIAG_OPTS_INIT;
 	struct dv_diag *d;
-	int r = dv_diag_opts_copy(&o, sizeof(o), opts, err);
+	int r = dv_opts_copy(&o, sizeof(o), opts, err);
 
 	if (r < 0)
 		return r;
@@ -206,7 +187,7 @@ int dv_op_new(struct dv_diag *diag, const struct dv_diag_kind *kind,
 {
 	struct dv_how h = DV_HOW_INIT;
 	struct dv_op *op;
-	int r = how ? dv_diag_opts_copy(&h, sizeof(h), how, err) : 0;
+	int r = how ? dv_opts_copy(&h, sizeof(h), how, err) : 0;
 
 	if (r < 0)
 		return r;

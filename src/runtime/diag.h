@@ -134,10 +134,6 @@ struct dv_op {
 	char *text; /* owned */
 };
 
-/* Options of any version: -EINVAL when there is something we do not know. */
-int dv_diag_opts_copy(void *to, size_t size, const void *from,
-		      struct dv_err *err);
-
 /*
  * A new operation; @how may be NULL. Then fill it, and dv_op_go(), which
  * consumes it; or dv_op_drop(). Returns 0, -ENOMEM, -EDEADLK, -EINVAL.

@@ -10,6 +10,7 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/opts.h"
 #include "runtime/diag.h"
 
 enum {
@@ -231,7 +232,7 @@ int dv_diag_collect(struct dv_diag *diag, const struct dv_diag_exec *exec,
 			     .input = input,
 			     .left = input_len,
 			     .timer = DV_TIMER_INIT };
-	int r = dv_diag_opts_copy(&e, sizeof(e), exec, err);
+	int r = dv_opts_copy(&e, sizeof(e), exec, err);
 
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/opts.h"
 #include "base/rlimit_name.h"
 #include "runtime/diag.h"
 #include "runtime/spec.h"
@@ -445,7 +446,7 @@ int dv_diag_exec(struct dv_diag *diag, const struct dv_diag_exec *exec,
 {
 	struct dv_diag_exec e = DV_DIAG_EXEC_INIT;
 	struct dv_op *op;
-	int r = dv_diag_opts_copy(&e, sizeof(e), exec, err);
+	int r = dv_opts_copy(&e, sizeof(e), exec, err);
 
 	if (r == 0)
 		r = check_exec(&e, err);

@@ -14,6 +14,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/opts.h"
 #include "runtime/diag.h"
 #include "wire/pb.h"
 
@@ -234,7 +235,7 @@ int dv_diag_read_file(struct dv_diag *diag, const char *path,
 	dv_diag_FileRequest old = dv_diag_FileRequest_init_zero;
 	dv_ReadFileRequest m = dv_ReadFileRequest_init_zero;
 	struct dv_op *op;
-	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
+	int r = opts ? dv_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	if (r < 0)
 		return r;
@@ -399,7 +400,7 @@ int dv_diag_kmsg(struct dv_diag *diag, const struct dv_diag_kmsg_opts *opts,
 {
 	struct dv_diag_kmsg_opts o = { .size = sizeof(o) };
 	struct dv_op *op;
-	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
+	int r = opts ? dv_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	if (r < 0)
 		return r;

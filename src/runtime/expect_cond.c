@@ -10,6 +10,7 @@
 
 #include "base/def.h"
 #include "base/fmt.h"
+#include "base/opts.h"
 #include "runtime/sandbox.h"
 
 int dv_expect_new(struct dv_expect **xp, struct dv_sandbox *sb,
@@ -17,7 +18,7 @@ int dv_expect_new(struct dv_expect **xp, struct dv_sandbox *sb,
 {
 	struct dv_expect_opts o = DV_EXPECT_OPTS_INIT;
 	struct dv_sandbox_log_opts lo = DV_SANDBOX_LOG_INIT;
-	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
+	int r = opts ? dv_opts_copy(&o, sizeof(o), opts, err) : 0;
 	struct dv_expect *x;
 
 	*xp = NULL;

@@ -8,6 +8,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/opts.h"
 
 enum {
 	/* A keeper that is just ending is not there for a moment: whoever asks
@@ -45,7 +46,7 @@ int dv_sandbox_open(struct dv_sandbox **sbp, const char *name,
 {
 	struct dv_sandbox_opts o = DV_SANDBOX_OPTS_INIT;
 	struct dv_sandbox *sb;
-	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
+	int r = opts ? dv_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	if (r < 0)
 		return r;
@@ -162,7 +163,7 @@ int dv_sandbox_exec(struct dv_sandbox *sb, const struct dv_diag_exec *exec,
 {
 	struct dv_diag_exec e = DV_DIAG_EXEC_INIT;
 	struct dv_user user;
-	int r = dv_diag_opts_copy(&e, sizeof(e), exec, err);
+	int r = dv_opts_copy(&e, sizeof(e), exec, err);
 
 	if (r == 0)
 		r = dv_sandbox_see(sb, false, err);

@@ -29,6 +29,7 @@
 
 #include "base/def.h"
 #include "base/fd.h"
+#include "base/opts.h"
 #include "base/path.h"
 #include "runtime/diag.h"
 #include "runtime/keeper.h"
@@ -358,7 +359,7 @@ int dv_sandbox_create(struct dv_sandbox **sbp, const struct dv_spec *spec,
 	struct dv_sandbox_keep k = DV_SANDBOX_KEEP_INIT;
 	dv_KeptSandbox kept = dv_KeptSandbox_init_zero;
 	char id[DV_SANDBOX_ID_LEN + 1];
-	int r = keep ? dv_diag_opts_copy(&k, sizeof(k), keep, err) : 0;
+	int r = keep ? dv_opts_copy(&k, sizeof(k), keep, err) : 0;
 
 	if (r < 0)
 		return dv_err_step(err, r, DV_STEP_CONFIG);

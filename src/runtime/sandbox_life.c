@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "base/def.h"
+#include "base/opts.h"
 #include "runtime/sandbox.h"
 #include "wire/pb.h"
 
@@ -76,7 +77,7 @@ int dv_sandbox_stop_request(const struct dv_sandbox_stop *stop,
 			    dv_StopRequest *m, struct dv_err *err)
 {
 	struct dv_sandbox_stop s = DV_SANDBOX_STOP_INIT;
-	int r = stop ? dv_diag_opts_copy(&s, sizeof(s), stop, err) : 0;
+	int r = stop ? dv_opts_copy(&s, sizeof(s), stop, err) : 0;
 
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@
 
 #include "base/def.h"
 #include "base/fmt.h"
+#include "base/opts.h"
 #include "runtime/sandbox.h"
 
 enum { PATH_SIZE = 240 };
@@ -110,7 +111,7 @@ int dv_sandbox_log_open(struct dv_sandbox *sb, struct dv_sandbox_log **logp,
 			struct dv_err *err)
 {
 	struct dv_sandbox_log_opts o = DV_SANDBOX_LOG_INIT;
-	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
+	int r = opts ? dv_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	if (r == 0 && (o.streams & ~(DV_DIAG_STDOUT | DV_DIAG_STDERR)))
 		r = dv_err_set(err, EINVAL, DV_INVALID,

@@ -24,6 +24,7 @@
 #include "base/def.h"
 #include "base/fd.h"
 #include "base/fmt.h"
+#include "base/opts.h"
 #include "runtime/diag.h"
 
 enum {
@@ -187,7 +188,7 @@ int dv_sandbox_events_open(struct dv_sandbox_events **eventsp,
 {
 	struct dv_sandbox_events_opts o = DV_SANDBOX_EVENTS_INIT;
 	struct dv_sandbox_events *e;
-	int r = opts ? dv_diag_opts_copy(&o, sizeof(o), opts, err) : 0;
+	int r = opts ? dv_opts_copy(&o, sizeof(o), opts, err) : 0;
 
 	*eventsp = NULL;
 	if (r < 0)
