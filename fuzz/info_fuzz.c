@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/def.h"
-#include "runtime/store_priv.h"
+#include "runtime/store/priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

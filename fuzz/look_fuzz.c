@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/def.h"
-#include "runtime/keeper_look.h"
+#include "runtime/keeper/look.h"
 
 enum { INPUT_MAX = 16 << 10 };
 

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/def.h"
 #include "base/fd.h"
-#include "runtime/outlog.h"
+#include "runtime/log/outlog.h"
 
 enum { HEAD = 8, INPUT_MAX = 65536, LOG_MAX = 1 << 18 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/def.h"
-#include "runtime/subid.h"
+#include "runtime/plan/subid.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,7 +12,7 @@
 
 #include "base/def.h"
 #include "base/fd.h"
-#include "runtime/users.h"
+#include "runtime/plan/users.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
