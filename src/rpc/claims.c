@@ -8,8 +8,12 @@
 
 #include "base/def.h"
 
+/* Gone ones that are not worth a look. */
+enum { SWEEP_MIN = 64 };
+
 struct dv_claim {
-	struct dv_claim *next, **prevp; /* by age */
+	struct dv_claim *next, **prevp;   /* by age */
+	struct dv_claim *chain, **chainp; /* in a bucket */
 	struct dv_holder *holder;
 	dev_t dev; /* what is behind the number, while it is the same */
 	ino_t ino;
@@ -21,6 +25,12 @@ void dv_claims_init(struct dv_claims *c, struct dv_shares *shares, size_t max)
 {
 	*c = (struct dv_claims){ .shares = shares, .max = max };
 	c->tail = &c->oldest;
+	c->sweep_at = dv_min(max, (size_t)SWEEP_MIN);
+}
+
+static struct dv_claim **bucket_of(struct dv_claims *c, int fd)
+{
+	return &c->buckets[(unsigned int)fd % DV_CLAIMS_BUCKETS];
 }
 
 static void drop(struct dv_claims *c, struct dv_claim *one)
@@ -30,6 +40,9 @@ static void drop(struct dv_claims *c, struct dv_claim *one)
 		one->next->prevp = one->prevp;
 	else
 		c->tail = one->prevp;
+	*one->chainp = one->chain;
+	if (one->chain)
+		one->chain->chainp = one->chainp;
 	c->n--;
 	dv_holder_sub(one->holder, DV_SHARE_STREAMS, 1);
 	dv_holder_leave(one->holder);
@@ -59,6 +72,19 @@ static void sweep(struct dv_claims *c)
 		if (!is_open(one))
 			drop(c, one);
 	}
+	c->sweep_at = dv_min(c->max, 2 * c->n + SWEEP_MIN);
+}
+
+/* Who comes with this number has it now: it may even be the same file, of which
+ * is_open() would take the two for one that never was closed. */
+static void drop_number(struct dv_claims *c, int fd)
+{
+	struct dv_claim *one = *bucket_of(c, fd);
+
+	while (one && one->fd != fd)
+		one = one->chain;
+	if (one)
+		drop(c, one);
 }
 
 /* A pipe cannot be taken back: whoever has only those keeps them. */
@@ -81,7 +107,7 @@ static int make_room(struct dv_claims *c, const struct dv_holder *holder,
 {
 	struct dv_payers payers;
 
-	if (c->n >= c->max)
+	if (c->n >= c->sweep_at)
 		sweep(c);
 	if (c->n < c->max)
 		return 0;
@@ -91,6 +117,21 @@ static int make_room(struct dv_claims *c, const struct dv_holder *holder,
 	dv_err_hint(err, "close those that have been read to their end");
 	return dv_err_set(err, EMFILE, DV_EXHAUSTED,
 			  "%zu streams are open, which is the limit", c->n);
+}
+
+static void link_in(struct dv_claims *c, struct dv_claim *one)
+{
+	struct dv_claim **bucket = bucket_of(c, one->fd);
+
+	one->prevp = c->tail;
+	*c->tail = one;
+	c->tail = &one->next;
+	one->chain = *bucket;
+	one->chainp = bucket;
+	if (one->chain)
+		one->chain->chainp = &one->chain;
+	*bucket = one;
+	c->n++;
 }
 
 /* @holder gets one reference and one stream more. */
@@ -110,10 +151,7 @@ static int add(struct dv_claims *c, int fd, struct dv_holder *holder)
 	one->ino = st.st_ino;
 	one->socket = S_ISSOCK(st.st_mode);
 	one->holder = holder;
-	one->prevp = c->tail;
-	*c->tail = one;
-	c->tail = &one->next;
-	c->n++;
+	link_in(c, one);
 	dv_holder_join(holder);
 	dv_holder_add(holder, DV_SHARE_STREAMS, 1);
 	return 0;
@@ -124,6 +162,7 @@ int dv_claims_add(struct dv_claims *c, int fd, struct dv_holder *holder,
 {
 	int r;
 
+	drop_number(c, fd);
 	dv_holder_add(holder, DV_SHARE_STREAMS, 1);
 	r = make_room(c, holder, err);
 	dv_holder_sub(holder, DV_SHARE_STREAMS, 1);

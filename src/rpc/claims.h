@@ -4,8 +4,9 @@
  * Streams that were handed out: data connections that a call has claimed, and
  * descriptors that came along with one. Whoever got one owns it, and closes it
  * without a word; it is known to be gone by its number, behind which there is
- * another file then, or none. So nobody who has a stream has to tell its end,
- * and a stale entry costs nothing until the limit is reached.
+ * another file then, or none, or that comes a second time. So nobody who has a
+ * stream has to tell its end. Now and then all are looked at, so that those
+ * that are gone are not many more than those that are open.
  *
  * At the limit the user who has most of them pays (rpc/shares.h): he gets no
  * more, and when another one asks, the oldest of his streams is shut down,
@@ -18,10 +19,13 @@
 
 struct dv_claim;
 
+enum { DV_CLAIMS_BUCKETS = 256 };
+
 struct dv_claims {
 	struct dv_shares *shares; /* borrowed: DV_SHARE_STREAMS of it */
 	struct dv_claim *oldest, **tail;
-	size_t n, max;
+	struct dv_claim *buckets[DV_CLAIMS_BUCKETS]; /* by number */
+	size_t n, max, sweep_at;
 };
 
 void dv_claims_init(struct dv_claims *claims, struct dv_shares *shares,

@@ -95,6 +95,51 @@ TEST(closed_streams_count_no_more)
 	close_room(&r);
 }
 
+/* It may be the same file, under the same number. */
+TEST(file_that_is_passed_again_and_again_counts_once)
+{
+	struct room r;
+	int pipe[2];
+
+	open_room(&r);
+	CHECK_EQ(dv_pipe(pipe), 0);
+	for (int i = 0; i < 3 * MAX; i++) {
+		int fd = dv_fd_dup(pipe[1], 3);
+
+		CHECK_EQ(dv_data_count_claimed(r.data, fd, &bad, NULL), 0);
+		dv_close(fd);
+	}
+	close_all(pipe, 2);
+	close_room(&r);
+}
+
+/* Each makes its client a holder, and these are looked for one by one. */
+TEST(closed_streams_are_few_also_far_from_the_limit)
+{
+	enum { CLIENTS = 500, FEW = 64 };
+	struct dv_shares shares = { .users = NULL };
+	struct dv_peer peer = bad;
+	struct dv_claims claims;
+	int pipe[2];
+
+	CHECK_EQ(dv_pipe(pipe), 0);
+	dv_claims_init(&claims, &shares, 4096);
+	for (int i = 0; i < CLIENTS; i++) {
+		int fd = dv_fd_dup(pipe[1], 10 + i);
+		struct dv_holder *h;
+
+		peer.pid = 100 + i;
+		h = dv_shares_join(&shares, &peer);
+		CHECK_EQ(dv_claims_add(&claims, fd, h, NULL), 0);
+		dv_holder_leave(h);
+		dv_close(fd);
+		CHECK(claims.n <= FEW);
+	}
+	dv_claims_deinit(&claims);
+	CHECK(!shares.users);
+	close_all(pipe, 2);
+}
+
 TEST(another_peer_gets_the_oldest_of_who_has_most)
 {
 	int ours[MAX + 1], ends[MAX + 1], pipe[2];

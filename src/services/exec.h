@@ -44,7 +44,7 @@ struct dv_exec {
 	int signal;     /* the last one that we sent */
 	uint64_t timeout_ms;
 	uint64_t started_ns; /* monotonic; 0: before a restart */
-	uint64_t oom_kills;  /* of the group, when it had been started */
+	uint64_t oom_kills;  /* of the group, before it was started */
 	dv_ExitRecord record;
 	struct dv_exec_waiter *waiters;
 	dv_exec_started *started; /* NULL: nobody waits */

@@ -323,7 +323,7 @@ static void drop(struct dv_kept *k, bool closes)
 
 size_t dv_kept_bytes(const struct dv_kept *k)
 {
-	if (!k->loop || dv_kept_runs(k))
+	if (!k->loop || dv_kept_runs(k) || k->end.loop)
 		return 0;
 	return (size_t)(k->end_at - oldest(k));
 }

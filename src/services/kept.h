@@ -59,9 +59,9 @@ static inline bool dv_kept_runs(const struct dv_kept *kept)
 {
 	return kept->loop && (kept->from >= 0 || kept->sinks);
 }
-/* Bytes that are held for later readers; 0 while it runs. */
+/* Bytes that are held for later readers; 0 until ->idle has been called. */
 size_t dv_kept_bytes(const struct dv_kept *kept);
-/* Forget them. Only of one that does not run. */
+/* Forget them, if there are any. */
 void dv_kept_drop(struct dv_kept *kept);
 /* Close everything, forget what was kept; no callback. Idempotent. */
 void dv_kept_stop(struct dv_kept *kept);

@@ -259,8 +259,6 @@ static void start_done(struct dv_exec *e)
 		fn(e->started_arg, e, NULL);
 	else
 		dv_close(dv_exec_take_terminal(e)); /* nobody takes it */
-	/* Its client has its answer: that need not wait for this. */
-	e->oom_kills = dv_procs_oom_kills(ps);
 }
 
 static void on_err_fd(struct dv_src *src, uint32_t ev)
@@ -350,6 +348,8 @@ static int start(struct dv_exec *e, const dv_ExecRequest *rq, int *fds,
 	e->terminal = rq->terminal;
 	e->take = rq->take_terminal;
 	e->timeout_ms = rq->timeout_ms;
+	/* Not later: where there is no memory left it is killed at once. */
+	e->oom_kills = dv_procs_oom_kills(e->procs);
 	e->record.start_unix_ns = dv_unix_ns();
 	e->started_ns = dv_now_ns();
 	r = dv_exec_plan(&plan, rq, &e->procs->opts, err);

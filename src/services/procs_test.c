@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "services/procs_try.h"
 
+#include "engine/cgroup_try.h"
+#include "services/exec.h"
 #include "wire/pb.h"
 
 static char *arg(const char *s)
@@ -47,6 +49,32 @@ TEST(signal_death_is_128_plus_n)
 		CHECK_STR(dv_exec_record(e)->ended_by, "signal");
 	}
 	try_close(&t);
+}
+
+/* Where memory is short that is before anybody hears that it was started. */
+TEST(process_that_is_killed_for_memory_at_once_is_told_so)
+{
+	static const struct dv_cgroup_limits limits = { .memory = 16 << 20 };
+	char *argv[] = { arg("/usr/bin/tail"), arg("/dev/zero") };
+	dv_ExecRequest rq = { .argv = argv, .argv_count = 2 };
+	struct dv_cgroup cg = DV_CGROUP_INIT;
+	struct dv_exec *e;
+	struct pollfd ended;
+	struct try_procs t;
+
+	need(DV_CG_MEMORY);
+	try_open(&t);
+	CHECK_EQ(make(&cg, &limits, &t.err), 0);
+	t.procs->opts.cgroup = &cg;
+	CHECK_EQ(dv_procs_start(t.procs, &rq, NULL, 0, try_on_started, &t, &e,
+				&t.err),
+		 0);
+	ended = (struct pollfd){ .fd = e->proc.pidfd, .events = POLLIN };
+	CHECK_EQ(poll(&ended, 1, -1), 1);
+	CHECK_EQ(try_wait(&t, e), 128 + SIGKILL);
+	CHECK_STR(dv_exec_record(e)->ended_by, "oom");
+	try_close(&t);
+	CHECK_EQ(remove_soon(&cg), 0);
 }
 
 TEST(two_hundred_at_once_each_status_is_its_own)
@@ -717,6 +745,50 @@ TEST(kept_output_of_the_oldest_goes_when_there_is_too_much)
 			CHECK_EQ(at, 300000 - DV_KEEP_BYTES);
 		dv_close(fds[0]);
 		try_settle(&t);
+	}
+	try_close(&t);
+}
+
+struct try_kept {
+	struct dv_kept kept;
+	struct try_kept *other;
+	size_t seen; /* of the other, when this one was told idle */
+	bool told;
+};
+
+static void on_try_idle(struct dv_kept *kept)
+{
+	struct try_kept *k = dv_container_of(kept, struct try_kept, kept);
+
+	k->told = true;
+	k->seen = dv_kept_bytes(&k->other->kept);
+	CHECK_EQ(k->seen > 0, k->other->told);
+}
+
+/* One that is forgotten before would never be told, and never end. */
+TEST(kept_output_counts_when_its_end_was_told)
+{
+	struct try_kept k[2];
+	struct try_procs t;
+
+	try_open(&t);
+	for (int i = 0; i < 2; i++) {
+		int fds[2];
+
+		k[i] = (struct try_kept){ .kept = DV_KEPT_INIT,
+					  .other = &k[1 - i] };
+		k[i].kept.idle = on_try_idle;
+		CHECK_EQ(dv_pipe(fds), 0);
+		CHECK_EQ(dv_kept_start(&k[i].kept, t.loop, fds[0], -1), 0);
+		CHECK_EQ(dv_write_full(fds[1], "text", 4), 0);
+		dv_close(fds[1]);
+	}
+	while (!k[0].told || !k[1].told)
+		try_turn(&t);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(dv_kept_bytes(&k[i].kept), 4);
+		dv_kept_drop(&k[i].kept);
+		CHECK_EQ(dv_kept_bytes(&k[i].kept), 0);
 	}
 	try_close(&t);
 }
