@@ -153,14 +153,6 @@ int dv_host_msg_send(struct dv_port *port, const struct dv_host_msg *m,
 /* ---- frames ------------------------------------------------------------- */
 
 /* The attachments go where the bytes go, those that were lost, too. */
-static void move_atts(struct dv_msg *to, struct dv_msg *from)
-{
-	to->atts = dv_take_ptr(&from->atts);
-	to->n_atts = from->n_atts;
-	to->cap_atts = from->cap_atts;
-	from->n_atts = from->cap_atts = 0;
-}
-
 static struct dv_msg *frame(struct dv_host_msg *m, struct dv_msg *content)
 {
 	size_t len = content ? dv_msg_len(content) : 0, tail_len;
@@ -180,7 +172,7 @@ static struct dv_msg *frame(struct dv_host_msg *m, struct dv_msg *content)
 		memcpy(p + len, dv_msg_data(tail), tail_len);
 		dv_put_le32(p + len + tail_len, (uint32_t)tail_len);
 		if (content)
-			move_atts(msg, content);
+			dv_msg_move_atts(msg, content);
 	}
 	dv_msg_free(tail);
 	return msg;

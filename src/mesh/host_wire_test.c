@@ -8,6 +8,8 @@
 #include "base/def.h"
 #include "base/test.h"
 #include "mesh/host_priv.h"
+#include "mesh/link_try.h"
+#include "mesh/node_priv.h"
 
 static struct dv_host_msg sample(void)
 {
@@ -214,6 +216,25 @@ TEST(host_frame_opened_is_the_content)
 	CHECK_EQ(dv_msg_len(msg), 5);
 	CHECK_EQ(memcmp(dv_msg_data(msg), "hello", 5), 0);
 	dv_msg_free(msg);
+}
+
+/* That of its content is freed; the port may end before it is taken out. */
+TEST(host_frame_with_a_port_is_the_message_that_the_port_knows)
+{
+	struct dv_host_msg m = sample();
+	struct dv_msg *content = dv_msg_new(1);
+	uintptr_t freed = (uintptr_t)content;
+	struct dv_port *way[2], *sent[2];
+	struct lt t;
+
+	lt_new(&t, NULL);
+	CHECK_EQ(dv_port_pair(t.mesh, way), 0);
+	CHECK_EQ(dv_port_pair(t.mesh, sent), 0);
+	CHECK_EQ(dv_msg_add_port(content, sent[1]), 0);
+	CHECK_EQ(dv_host_frame_send(way[0], &m, content, NULL), 0);
+	CHECK(sent[1]->msg);
+	CHECK((uintptr_t)sent[1]->msg != freed);
+	lt_free(&t);
 }
 
 TEST(host_frame_with_content_that_it_denies_is_refused)

@@ -40,8 +40,9 @@ union control {
 
 int dv_link_socket(int fd)
 {
-	static const int unwanted[] = { SO_PASSPIDFD, SO_PASSSEC,
-					SO_TIMESTAMP };
+	/* A read that sleeps is to end with the first byte. */
+	static const int unwanted[] = { SO_PASSPIDFD, SO_PASSSEC, SO_TIMESTAMP,
+					SO_RCVLOWAT };
 	int domain = -1, type = -1, no = 0;
 	socklen_t len = sizeof(int);
 

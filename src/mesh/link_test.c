@@ -182,6 +182,25 @@ TEST(handshake_that_takes_too_long_ends_the_port)
 	lt_free(&t);
 }
 
+/* Otherwise a read that sleeps would not see what is there. */
+TEST(socket_that_was_to_wait_for_many_bytes_waits_for_one)
+{
+	int fds[2], many = 1 << 16, has = 0;
+	socklen_t len = sizeof(has);
+	struct dv_port *port;
+	struct lt t;
+
+	lt_new(&t, NULL);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_RCVLOWAT, &many, len), 0);
+	CHECK_EQ(dv_mesh_join(t.mesh, fds[0], &port, NULL), 0);
+	CHECK_EQ(getsockopt(fds[0], SOL_SOCKET, SO_RCVLOWAT, &has, &len), 0);
+	CHECK_EQ(has, 1);
+	dv_port_close(port, NULL);
+	dv_close(fds[1]);
+	lt_free(&t);
+}
+
 static void invite_as(struct lt_raw *raw, struct lt *t, struct lt_port *p,
 		      struct dv_mesh_id id)
 {
