@@ -294,6 +294,32 @@ own_user()
 	run -0 davit exec web -- sh -c 'echo x' >&-
 }
 
+# run_unheard HOW: run -d with a socket as stdout whose other side is gone.
+run_unheard()
+{
+	"$PYTHON" - "$top/davit" "$1" <<'PY'
+import signal, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+ours.close() if sys.argv[2] == "closed" else ours.shutdown(socket.SHUT_RD)
+p = subprocess.run([sys.argv[1], "run", "-q", "-d", "--", "sleep", "1000"],
+                   stdout=theirs, timeout=60)
+assert p.returncode == -signal.SIGPIPE, p.returncode
+PY
+}
+
+@test "run -d: one whose reader has gone is not left behind" {
+	local created
+
+	up web
+	created=$(davit events | grep -c '  created')
+	run_unheard closed
+	assert_equal "$(davit events | grep -c '  created')" "$created"
+	# What only writing finds out.
+	run_unheard silent
+	assert_equal "$(davit events | grep -c '  created')" $((created + 1))
+	assert_equal "$(davit ps -aq | wc -l)" 1
+}
+
 @test "exec: a background process that holds stdout does not hold us" {
 	up web
 	SECONDS=0

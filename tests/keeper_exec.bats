@@ -222,7 +222,7 @@ streams()
 }
 
 @test "it ends with its sandbox, and says so" {
-	local pid
+	local pid st=0
 
 	up ends
 	davit exec ends -- sleep 1000 3>&- 2>"$top/work/err" &
@@ -231,7 +231,8 @@ streams()
 		sleep 0.05
 	done
 	davit stop -t 0 ends
-	run ! wait $pid
+	wait $pid || st=$?
+	[ "$st" = 137 ] || fail "status $st"
 	rm "$top/work/err"
 	run ! davit exec ends -- true
 	down ends
@@ -330,6 +331,35 @@ attack()
 		assert_line 'got it: '
 		assert_equal "$(stat -c '%a %s %Y %Z' "$top/davit")" "$before"
 	done
+}
+
+# on_read_only DAVIT: a keeper of that, and of its upgrade, is.
+on_read_only()
+{
+	local how pid
+
+	"$1" run -q -d --name own -- sleep 1000 >/dev/null
+	for how in new upgraded; do
+		[ $how = new ] || "$1" upgrade own
+		pid=$("$1" inspect own keeper/pid | tr -dc 0-9)
+		"$PYTHON" -c 'import os, sys
+fd = os.open(f"/proc/{sys.argv[1]}/exe", os.O_RDONLY)
+sys.exit(not os.fstatvfs(fd).f_flag & os.ST_RDONLY)' "$pid" || echo "not $how"
+	done
+	"$1" rm -f own >/dev/null
+}
+
+@test "its program file is read-only to it also where that is a mount" {
+	need_root
+	unshare -m true 2>/dev/null || skip 'no mounts of our own here'
+	touch "$top/work/davit"
+	run -0 unshare -m --propagation private env PYTHON="$PYTHON" bash -ec "
+		$(declare -f on_read_only)
+		mount --bind '$top/davit' '$top/work/davit'
+		on_read_only '$top/work/davit'
+		on_read_only '$top/davit'"
+	assert_output ''
+	rm "$top/work/davit"
 }
 
 @test "what was killed for memory is told of that process alone" {

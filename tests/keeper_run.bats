@@ -345,8 +345,11 @@ locked_umask()
 }
 
 @test "more words than a message can count" {
-	local many
+	local many n=60000
 
+	# Words that are read one by one move all that came before, and the
+	# sanitizers make that dear.
+	! sanitized || n=8000
 	many=$(seq 70000)
 	refused 125 '^davit: more than 65535 arguments' run -- true $many
 	[[ $stderr == *'hint: '*stdin ]]
@@ -356,14 +359,14 @@ locked_umask()
 	run -125 --separate-stderr davit exec many -- true $many
 	[[ $stderr == 'davit: more than 65535 arguments'*'hint: '*stdin ]]
 	# What fits is taken on every way.
-	many=$(seq 60000)
+	many=$(seq $n)
 	run -0 davit run -q -- sh -c 'echo $#' x $many
-	assert_output 60000
+	assert_output $n
 	run -0 davit exec many -- sh -c 'echo $#' x $many
-	assert_output 60000
+	assert_output $n
 	davit rm -f many
 	keep --name many -- sh -c 'echo $#; exec sleep 1000' x $many
-	run -0 davit wait --for 60000 many
+	run -0 davit wait --for $n many
 	davit rm -f many
 }
 

@@ -800,7 +800,10 @@ EOF
 	until [ "$(state_of web)" = exited ]; do
 		[ $SECONDS -lt 20 ] || fail "web is $(state_of web)"
 	done
-	davit rm web
+	# Its keeper lets go of it a moment later.
+	until davit rm web; do
+		[ $SECONDS -lt 20 ] || fail 'it is kept'
+	done
 	rm -rf "$DAVIT_RUNDIR"
 	export DAVIT_RUNDIR=$top/run
 }

@@ -179,6 +179,28 @@ is() { [ "$(document "$1")" = "$2" ]; }
 	davit rm -f up
 }
 
+# seen: the state of up, as somebody with another RUNDIR sees it.
+seen() { DAVIT_RUNDIR=$top/work/other document state; }
+
+@test "with another RUNDIR it lives during an upgrade, too" {
+	davit run -d --name up -- sleep 1000
+	[ "$(seen)" = running ]
+	(for _ in $(seq 50); do davit upgrade up; done) & client=$!
+	while kill -0 $client 2>/dev/null; do
+		[ "$(seen)" = running ]
+	done
+	wait $client
+	# An older keeper holds no lock there: that of the next program does.
+	rm "$DAVIT_STATEDIR/$(readlink "$DAVIT_RUNDIR/names/up")/lock"
+	[ "$(seen)" = dead ]
+	davit upgrade up
+	[ "$(seen)" = running ]
+	davit upgrade up
+	[ "$(seen)" = running ]
+	davit rm -f up
+	rm -rf "$top/work/other"
+}
+
 @test "a program that cannot go on says why, and its end is that of a keeper" {
 	davit run -d --name up -- sleep 1000
 	pid=$(document pid) keeper=$(document keeper)
@@ -192,7 +214,8 @@ is() { [ "$(document "$1")" = "$2" ]; }
 	soon test ! -e "/proc/$keeper/fd"
 	soon is state dead
 	soon test ! -e "/proc/$pid/fd"
-	run ! wait $client
+	st=0; wait $client || st=$?
+	[ "$st" = 125 ]
 	run -0 davit why up
 	[[ "$output" == *'open log log: Is a directory'* ]]
 	rmdir "$dir/log"

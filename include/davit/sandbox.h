@@ -361,8 +361,8 @@ DV_API int dv_sandbox_log_next(struct dv_sandbox_log *log,
 DV_API int dv_sandbox_log_fd(const struct dv_sandbox_log *log);
 /*
  * What its keeper could not do: lines of "TIME error: TEXT" or "TIME warning:
- * TEXT", the last 32 KiB of them; *textp is owned by the caller. -ENOENT: there
- * are none.
+ * TEXT". The latest of them: up to 34 KiB, and at least one. *textp is owned by
+ * the caller. -ENOENT: there are none.
  */
 DV_API int dv_sandbox_keeper_log(struct dv_sandbox *sb, char **textp,
 				 struct dv_err *err);

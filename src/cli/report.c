@@ -74,8 +74,8 @@ int dv_stdout_check(struct dv_err *err)
 
 	if (dv_inherited.no_stdout)
 		return dv_stdout_failed(EBADF, err);
-	/* A pipe without a reader. */
-	return poll(&p, 1, 0) > 0 && (p.revents & POLLERR)
+	/* A pipe without a reader, or a socket. */
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP))
 		       ? dv_stdout_failed(EPIPE, err)
 		       : 0;
 }

@@ -293,6 +293,21 @@ static void take_back(struct dv_sandbox *sb)
 		dv_note("%s lives on: %s", dv_sandbox_id(sb), err.msg);
 }
 
+/* A reader that has gone ends us as SIGPIPE does, but not before that. */
+static int tell_or_take_back(const struct run_args *a, struct dv_sandbox *sb,
+			     struct dv_err *err)
+{
+	const bool ignored = dv_inherited.ignores_pipe;
+	int r;
+
+	dv_inherited.ignores_pipe = true;
+	r = tell(a, sb, err);
+	dv_inherited.ignores_pipe = ignored;
+	if (r < 0)
+		take_back(sb);
+	return r == -EPIPE ? dv_stdout_failed(EPIPE, err) : r;
+}
+
 static void first_size(struct run_args *a)
 {
 	struct winsize ws;
@@ -317,9 +332,7 @@ int dv_run_detached(struct run_args *a, struct dv_err *err)
 		dv_doctor_explain(err);
 		return r;
 	}
-	r = tell(a, sb, err);
-	if (r < 0)
-		take_back(sb);
+	r = tell_or_take_back(a, sb, err);
 	dv_sandbox_free(sb);
 	return r;
 }

@@ -281,41 +281,63 @@ int dv_reexec_self(char *out, size_t size)
 	return 0;
 }
 
-/* The file @name in a copy of the mount that @dir is of: an fd (owned). */
-static int open_copy(const char *dir, const char *name)
+/* What is at @path on a copy of its mount: an fd (owned), or -errno. */
+static int clone_read_only(const char *path)
 {
-	dv_autofd int mnt = dv_mnt_clone(AT_FDCWD, dir, false);
+	dv_autofd int mnt = dv_mnt_clone(AT_FDCWD, path, false);
 	int r = mnt < 0 ? mnt
 			: dv_mnt_setattr(mnt, MOUNT_ATTR_RDONLY, 0, false);
 
-	if (r < 0)
-		return r;
-	r = openat(mnt, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return r < 0 ? -errno : r;
+	return r < 0 ? r : dv_take_fd(&mnt);
+}
+
+/* @fd (consumed) if it is the file @was, else -ESTALE. */
+static int same_or_none(int fd, const struct stat *was)
+{
+	struct stat is;
+
+	if (fd >= 0 && fstat(fd, &is) == 0 && is.st_ino == was->st_ino &&
+	    is.st_dev == was->st_dev)
+		return fd;
+	dv_close(fd);
+	return -ESTALE;
+}
+
+/*
+ * By its directory, so that it keeps its name in /proc/PID/exe. What is mounted
+ * on the file itself is not found there.
+ */
+static int open_copy(const char *path, const struct stat *was)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	dv_autofd int mnt = -1;
+	int r;
+
+	if (!slash || strlen(path) >= sizeof(dir))
+		return -EINVAL;
+	dv_fmt(dir, sizeof(dir), "%.*s/", (int)(slash - path), path);
+	mnt = clone_read_only(dir);
+	if (mnt < 0)
+		return mnt;
+	r = same_or_none(
+		openat(mnt, slash + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC), was);
+	return r >= 0 ? r : same_or_none(clone_read_only(path), was);
 }
 
 int dv_reexec_read_only(const char *path, char *const argv[])
 {
 	dv_autofd int now = open(own_exe, O_PATH | O_CLOEXEC), copy = -1;
-	const char *slash = strrchr(path, '/');
-	struct stat is, was;
 	struct statvfs fs;
-	char dir[PATH_MAX];
+	struct stat was;
 
 	if (now < 0 || fstatvfs(now, &fs) < 0 || fstat(now, &was) < 0)
 		return -errno;
 	if (fs.f_flag & ST_RDONLY)
 		return 0;
-	if (!slash || strlen(path) >= sizeof(dir))
-		return -EINVAL;
-	dv_fmt(dir, sizeof(dir), "%.*s/", (int)(slash - path), path);
-	copy = open_copy(dir, slash + 1);
+	copy = open_copy(path, &was);
 	if (copy < 0)
 		return copy;
-	if (fstat(copy, &is) < 0)
-		return -errno;
-	if (is.st_ino != was.st_ino || is.st_dev != was.st_dev)
-		return -ESTALE;
 	syscall(SYS_execveat, copy, "", argv, environ, AT_EMPTY_PATH);
 	return -errno;
 }

@@ -69,6 +69,7 @@ int dv_keeper_save(struct dv_keeper *k, dv_KeeperState *out,
 	if (r < 0)
 		return r;
 	out->lock = dv_save_fd(k->dirs.home.lock, keep);
+	out->state_lock = dv_save_fd(k->dirs.statelock, keep);
 	r = save_self(k, out);
 	if (r == 0)
 		r = dv_run_save(k->run, &out->run, keep);
@@ -165,7 +166,8 @@ static int restore(struct dv_keeper *k, dv_KeeperState *st, struct dv_err *err)
 		r = restore_info(k, st, err);
 	if (r == 0)
 		r = dv_store_reclaim(&k->dirs, k->kept.id, k->info.name,
-				     dv_fd_from_state(st->lock), err);
+				     dv_fd_from_state(st->lock),
+				     dv_fd_from_state(st->state_lock), err);
 	if (r == 0)
 		r = dv_run_restore(&k->run, k->loop, &st->run, &k->dirs.home,
 				   err);

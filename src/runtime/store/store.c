@@ -232,12 +232,14 @@ static bool same_file(int fd, int dirfd, const char *name)
 }
 
 int dv_store_reclaim(struct dv_kept_dirs *dirs, const char *id,
-		     const char *name, int lock, struct dv_err *err)
+		     const char *name, int lock, int statelock,
+		     struct dv_err *err)
 {
 	struct dv_home *home = &dirs->home;
 	int r;
 
 	*dirs = (struct dv_kept_dirs)DV_KEPT_DIRS_INIT;
+	dirs->statelock = statelock;
 	r = dv_home_open(home, err);
 	home->lock = lock;
 	if (r == 0 &&
@@ -258,15 +260,19 @@ int dv_store_reclaim(struct dv_kept_dirs *dirs, const char *id,
 		struct dv_err own = DV_ERR_INIT;
 
 		r = open_state(dirs, false, &own);
-		if (r == 0)
+		if (r == 0 && !same_file(statelock, dirs->statefd, "lock")) {
+			dirs->statelock = dv_close(dirs->statelock);
 			(void)lock_state(dirs, NULL);
+		}
 		if (r == -ENOENT)
 			r = 0;
 		else if (r < 0 && err)
 			*err = own;
 	}
-	if (r < 0)
+	if (r < 0) {
+		dirs->statelock = dv_close(dirs->statelock);
 		dv_home_release(home);
+	}
 	return r;
 }
 
@@ -526,7 +532,8 @@ static void remove_state(struct dv_kept_dirs *d)
 
 /*
  * Whoever looks meanwhile finds first a lock that is held, and then none and
- * what STATEDIR says.
+ * what STATEDIR says. Its own lock goes first: whoever finds that of RUNDIR
+ * free may start the sandbox anew at once, or remove it.
  */
 void dv_store_release(struct dv_kept_dirs *dirs, bool all)
 {
@@ -537,6 +544,7 @@ void dv_store_release(struct dv_kept_dirs *dirs, bool all)
 	if (all && dirs->statefd >= 0)
 		remove_state(dirs);
 	dirs->statefd = dv_close(dirs->statefd);
+	dirs->statelock = dv_close(dirs->statelock);
 	/* Then the directory stays, and shall say nothing. */
 	if (home->dirfd >= 0 && home->groups_left) {
 		unlinkat(home->dirfd, "identity", 0);
@@ -545,6 +553,5 @@ void dv_store_release(struct dv_kept_dirs *dirs, bool all)
 			unlinkat(home->dirfd, "state.json", 0);
 	}
 	dv_home_remove(home);
-	dirs->statelock = dv_close(dirs->statelock);
 	dirs->name[0] = '\0';
 }

@@ -63,9 +63,13 @@ int dv_store_check_name(const char *name, struct dv_err *err);
  */
 int dv_store_claim(struct dv_kept_dirs *dirs, const char *id, const char *name,
 		   bool state, struct dv_err *err);
-/* The keeper executed itself anew: take over its descriptors (consumed). */
+/*
+ * The keeper executed itself anew: take over its descriptors (consumed).
+ * Without its lock in STATEDIR (@statelock -1) it takes one now, if it can.
+ */
 int dv_store_reclaim(struct dv_kept_dirs *dirs, const char *id,
-		     const char *name, int lock, struct dv_err *err);
+		     const char *name, int lock, int statelock,
+		     struct dv_err *err);
 /* Write state.json; the first time (@begins) in STATEDIR, too. Advice for
  * others: a full disk is logged by the caller and does not stop anything. */
 int dv_store_write_state(struct dv_kept_dirs *dirs,

@@ -156,6 +156,42 @@ TEST(one_that_ends_is_never_seen_to_begin)
 	try_close_dirs();
 }
 
+/* Nobody who sees that it has ended has to wait for its keeper. */
+TEST(one_that_has_ended_is_started_or_removed_at_once)
+{
+	enum { ROUNDS = 300 };
+	char id[DV_ID_LEN + 1] = "";
+	int fds[2], status, n = 0;
+	pid_t pid;
+
+	try_open_dirs();
+	CHECK_EQ(dv_pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		live_and_end(fds[1], ROUNDS);
+		_exit(0);
+	}
+	dv_close(fds[1]);
+	while (dv_read_full(fds[0], id, DV_ID_LEN) == DV_ID_LEN) {
+		struct dv_kept_dirs d;
+
+		while (state_of(id) == DV_STATE_RUNNING)
+			;
+		if (n++ % 2) {
+			d = claimed(id, "");
+			dv_store_release(&d, true);
+		} else {
+			CHECK_EQ(dv_store_remove(id, NULL), 0);
+		}
+		CHECK(!there("state", id));
+	}
+	CHECK_EQ(n, ROUNDS);
+	dv_close(fds[0]);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	try_close_dirs();
+}
+
 TEST(restart_is_for_one_at_a_time)
 {
 	struct dv_err err = DV_ERR_INIT;
@@ -413,23 +449,27 @@ TEST(reclaim_takes_the_lock_over_and_no_other)
 	struct dv_err err = DV_ERR_INIT;
 	struct dv_kept_dirs d, again;
 	char id[DV_ID_LEN + 1];
-	int lock;
+	int lock, statelock;
 
 	try_open_dirs();
 	d = claimed(NULL, "web");
 	memcpy(id, d.home.id, sizeof(id));
 	write_state(&d, DV_STATE_RUNNING, true);
 	lock = dv_take_fd(&d.home.lock);
+	statelock = dv_take_fd(&d.statelock);
 	die(&d);
 	CHECK_EQ(state_of(id), DV_STATE_RUNNING);
-	CHECK_EQ(dv_store_reclaim(&again, id, "web", lock, &err), 0);
+	use_run("run2");
+	CHECK_EQ(state_of(id), DV_STATE_RUNNING);
+	use_run("run");
+	CHECK_EQ(dv_store_reclaim(&again, id, "web", lock, statelock, &err), 0);
 	CHECK_STR(err.msg, "");
 	CHECK_STR(again.home.id, id);
 	CHECK(again.statefd >= 0);
 	write_state(&again, DV_STATE_PAUSED, false);
 	CHECK_EQ(state_of(id), DV_STATE_PAUSED);
 	lock = open("/dev/null", O_RDWR | O_CLOEXEC);
-	CHECK_EQ(dv_store_reclaim(&d, id, "web", lock, &err), -ESTALE);
+	CHECK_EQ(dv_store_reclaim(&d, id, "web", lock, -1, &err), -ESTALE);
 	CHECK_EQ(state_of(id), DV_STATE_PAUSED);
 	dv_store_release(&again, true);
 	CHECK_EQ(state_of(id), DV_STATE_N);
