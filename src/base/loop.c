@@ -131,12 +131,22 @@ bool dv_loop_busy(const struct dv_loop *loop)
 	return loop->busy;
 }
 
+/* Another one could post its first work while this one sleeps. */
+bool dv_only_thread(void)
+{
+#ifdef HAVE_SINGLE_THREADED
+	return __libc_single_threaded;
+#else
+	return false;
+#endif
+}
+
 bool dv_loop_alone(const struct dv_loop *loop, const struct dv_src *src,
 		   size_t n_timers)
 {
 	return !loop->busy && src->loop == loop && loop->n_srcs == 1 &&
 	       loop->timers.len <= n_timers && !loop->defers &&
-	       loop->post_fd < 0;
+	       loop->post_fd < 0 && dv_only_thread();
 }
 
 void dv_src_sleeper(struct dv_src *src, bool on)
@@ -148,23 +158,12 @@ void dv_src_sleeper(struct dv_src *src, bool on)
 		src->loop->sleeper = NULL;
 }
 
-bool dv_only_thread(void)
-{
-#ifdef HAVE_SINGLE_THREADED
-	return __libc_single_threaded;
-#else
-	return false;
-#endif
-}
-
 static bool may_sleep(const struct dv_loop *loop, uint64_t end_ns)
 {
 	const struct dv_src *src = loop->sleeper;
 
-	/* Another thread could post its first work while this one sleeps. */
 	return src && end_ns == FOREVER && src->events == EPOLLIN &&
-	       dv_only_thread() && loop->timer_fd < 0 &&
-	       dv_loop_alone(loop, src, 0);
+	       loop->timer_fd < 0 && dv_loop_alone(loop, src, 0);
 }
 
 /* ---- being embedded ---- */

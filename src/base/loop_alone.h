@@ -15,7 +15,7 @@ enum {
 /*
  * True when nothing but @src could make the loop do something: there is no
  * other source, no more than @n_timers timers, no deferred work, and no other
- * thread has ever posted.
+ * thread that has posted, or could.
  */
 bool dv_loop_alone(const struct dv_loop *loop, const struct dv_src *src,
 		   size_t n_timers);
@@ -25,8 +25,8 @@ bool dv_only_thread(void);
 
 /*
  * Whenever nothing but @src can make the loop do something, nobody polls the
- * loop, EPOLLIN is all that @src waits for, dispatch was to wait for ever and
- * the process has no other thread: do not wait, but call it with DV_SRC_SLEEP.
+ * loop, EPOLLIN is all that @src waits for and dispatch was to wait for ever: do
+ * not wait, but call it with DV_SRC_SLEEP.
  * One source of a loop at a time: the last one that asked. Until
  * dv_src_del(), or @on is false: who could not sleep has to say that.
  */

@@ -262,6 +262,7 @@ TEST(source_that_may_sleep_does_when_nothing_else_can_happen)
 	if (!dv_only_thread())
 		SKIP("this process had other threads");
 	reader_init(&r, loop);
+	CHECK(dv_loop_alone(loop, &r.src, 0));
 	CHECK_EQ(told(loop, &r), EPOLLIN);
 	dv_src_sleeper(&r.src, true);
 	CHECK_EQ(told(loop, &r), sleeps);
@@ -314,6 +315,7 @@ TEST(source_that_may_sleep_does_not_beside_another_thread)
 	CHECK_EQ(dv_pipe(fds), 0);
 	CHECK_EQ(pthread_create(&thread, NULL, wait_for_end, &fds[0]), 0);
 	reader_init(&r, loop);
+	CHECK(!dv_loop_alone(loop, &r.src, 0));
 	dv_src_sleeper(&r.src, true);
 	CHECK_EQ(told(loop, &r), EPOLLIN);
 	dv_close(fds[1]);
