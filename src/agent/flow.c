@@ -47,6 +47,7 @@ static struct dv_flow *flow_new(struct dv_agent *a, enum dv_flow_kind kind,
 	f->agent = a;
 	f->kind = kind;
 	f->cb = *cb;
+	f->cb.peer = NULL;
 	f->core = (struct dv_core_job)DV_CORE_JOB_INIT;
 	f->next = a->flows;
 	f->prevp = &a->flows;
@@ -133,16 +134,15 @@ static int all_taken(struct dv_err *err)
 			  DV_WORKER_SERVING_MAX);
 }
 
-/* A place among those that have a worker, for the client behind @out. */
-static int take_place(struct dv_flow *f, int out, struct dv_err *err)
+/* A place among those that have a worker, for @peer. */
+static int take_place(struct dv_flow *f, const struct dv_peer *peer,
+		      struct dv_err *err)
 {
 	struct dv_shares *shares = &f->agent->flow_shares;
-	struct dv_peer peer = DV_PEER_INIT;
 	struct dv_err why = DV_ERR_INIT;
 	struct dv_payers payers;
 
-	dv_peer_get(out, false, &peer);
-	f->holder = dv_shares_join(shares, &peer);
+	f->holder = dv_shares_join(shares, peer);
 	if (!f->holder)
 		return dv_err_sys(err, ENOMEM, "start a stream");
 	dv_holder_add(f->holder, DV_SHARE_STREAMS, 1);
@@ -208,7 +208,7 @@ int dv_flow_file(struct dv_agent *a, const dv_ReadFileRequest *rq, int out,
 		return no_memory(dv_take_fd(&fd), err);
 	f->follow = rq->follow;
 	f->path = strdup(opts.path);
-	r = take_place(f, fd, err);
+	r = take_place(f, cb->peer, err);
 	if (r == 0)
 		r = dv_file_start(&f->file, a->loop, dv_take_fd(&fd), &opts,
 				  flow_done, f, err);
@@ -236,7 +236,7 @@ int dv_flow_core(struct dv_agent *a, const dv_CoreRequest *rq, int out,
 	if (!f)
 		return no_memory(dv_take_fd(&fd), err);
 	f->pid = rq->pid;
-	r = take_place(f, fd, err);
+	r = take_place(f, cb->peer, err);
 	if (r == 0)
 		r = dv_core_start(a->loop, &f->core, rq->pid, dv_take_fd(&fd),
 				  &opts, core_done, err);
@@ -257,7 +257,7 @@ int dv_flow_memory(struct dv_agent *a, const dv_MemProfileRequest *rq, int out,
 	if (!f)
 		return no_memory(dv_take_fd(&fd), err);
 	f->pid = rq->pid ? rq->pid : getpid();
-	r = take_place(f, fd, err);
+	r = take_place(f, cb->peer, err);
 	if (r == 0)
 		r = dv_memprofile_start(&f->memory, a->loop, dv_take_fd(&fd),
 					f->pid, flow_done, f, err);

@@ -3,13 +3,18 @@
 
 #include "agent/flow_try.h"
 
-/* Follows a file, to @out (consumed). */
-static int follow(struct dv_agent *a, struct try *t, int out,
+/* Follows a file for the process @pid, to @out (consumed). */
+static int follow(struct dv_agent *a, struct try *t, int out, pid_t pid,
 		  struct dv_err *err)
 {
 	char path[] = "/etc/passwd";
 	dv_ReadFileRequest rq = dv_ReadFileRequest_init_zero;
-	struct dv_flow_cb cb = { try_started, try_done, t };
+	const struct dv_peer peer = {
+		.pid = pid,
+		.pidfd = -1,
+		.cid = DV_CID_NONE,
+	};
+	struct dv_flow_cb cb = { try_started, try_done, t, &peer };
 
 	rq.path = path;
 	rq.follow = true;
@@ -27,15 +32,18 @@ TEST(client_with_every_worker_makes_room_for_another)
 	a.loop = other.loop;
 	for (int i = 0; i < DV_WORKER_SERVING_MAX; i++) {
 		try_open(&t[i], a.loop);
-		CHECK_EQ(follow(&a, &t[i], dv_take_fd(&t[i].out), &err), 0);
+		CHECK_EQ(follow(&a, &t[i], dv_take_fd(&t[i].out), 1000, &err),
+			 0);
 	}
 	/* The same process gets no more, and keeps what it has. */
-	CHECK_EQ(follow(&a, &other, dv_take_fd(&other.out), &err), -EAGAIN);
+	CHECK_EQ(dv_pipe(pipe), 0);
+	CHECK_EQ(follow(&a, &other, pipe[1], 1000, &err), -EAGAIN);
 	CHECK_EQ(err.code, DV_EXHAUSTED);
 	CHECK_EQ(t[0].done, 0);
-	/* Nobody knows whose a pipe is: that is another one. */
+	/* Who asks pays, whatever the stream is. */
+	dv_close(pipe[0]);
 	CHECK_EQ(dv_pipe(pipe), 0);
-	CHECK_EQ(follow(&a, &other, pipe[1], &err), 0);
+	CHECK_EQ(follow(&a, &other, pipe[1], 1001, &err), 0);
 	CHECK_EQ(t[0].done, 1);
 	CHECK_EQ(t[0].err.code, DV_EXHAUSTED);
 	CHECK_EQ(t[1].done, 0);

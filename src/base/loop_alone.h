@@ -25,9 +25,9 @@ bool dv_only_thread(void);
 
 /*
  * Whenever nothing but @src can make the loop do something, nobody polls the
- * loop, EPOLLIN is all that @src waits for and dispatch was to wait for ever: do
- * not wait, but call it with DV_SRC_SLEEP.
- * One source of a loop at a time: the last one that asked. Until
- * dv_src_del(), or @on is false: who could not sleep has to say that.
+ * loop, EPOLLIN is all that @src waits for and dispatch was to wait for ever:
+ * do not wait, but call it with DV_SRC_SLEEP. One source of a loop at a time:
+ * the last one that asked. Until dv_src_del(), or @on is false: who could not
+ * sleep has to say that.
  */
 void dv_src_sleeper(struct dv_src *src, bool on);

@@ -117,8 +117,10 @@ static void listen_to_keys(struct attach_input *in)
 {
 	if (!in->opened)
 		return;
-	if (relay_to(in, open("/dev/null", O_WRONLY | O_CLOEXEC), NULL) < 0)
+	if (relay_to(in, open("/dev/null", O_WRONLY | O_CLOEXEC), NULL) < 0) {
+		in->opened = false;
 		dv_term_close(); /* then ^C does it */
+	}
 }
 
 /* Was ours started again among the events that came? -errno: none are read. */
@@ -169,6 +171,8 @@ static void on_retaken(void *arg, int r, const struct dv_err *err)
 	in->fd = -1;
 	if (r == -EBUSY && err->code == DV_PRECONDITION) {
 		become_viewer(in, "somebody else has taken the input");
+	} else if (r == -ETIMEDOUT) {
+		become_viewer(in, "its keeper does not answer");
 	} else if (r < 0) {
 		wait_for_restart(in);
 	} else {

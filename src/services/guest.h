@@ -20,6 +20,8 @@
 struct dv_call;
 
 /* What a stream tells; neither is called from inside the op. */
+struct dv_peer;
+
 struct dv_flow_cb {
 	/* It is under way: opened, and bytes will come. Not at all when it
 	 * ends before that. */
@@ -27,6 +29,8 @@ struct dv_flow_cb {
 	/* The end; @err is NULL when that is in order, else borrowed. */
 	void (*done)(void *arg, uint64_t bytes, const struct dv_err *err);
 	void *arg;
+	/* Who asks, and pays for it; NULL: unknown. Borrowed for the call. */
+	const struct dv_peer *peer;
 };
 
 struct dv_guest_ops {

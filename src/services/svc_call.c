@@ -190,7 +190,7 @@ struct dv_svc_flow *dv_svc_flow(struct dv_call *call, bool at_start,
 		return NULL;
 	}
 	*f = (struct dv_svc_flow){ call, at_start, fail };
-	*cb = (struct dv_flow_cb){ flow_started, flow_done, f };
+	*cb = (struct dv_flow_cb){ flow_started, flow_done, f, call->peer };
 	dv_call_hold(call, f, flow_cancelled);
 	return f;
 }

@@ -115,7 +115,7 @@ dv_svc_fetch(struct dv_call *call,
 		call, reply, fail, DV_SRC_INIT, DV_BUF_INIT(DV_RPC_SEND_MAX),
 		sv[0]
 	};
-	*cb = (struct dv_flow_cb){ NULL, on_done, f };
+	*cb = (struct dv_flow_cb){ NULL, on_done, f, call->peer };
 	*outp = sv[1];
 	r = dv_fd_nonblock(f->fd, true);
 	if (r == 0)
