@@ -9,6 +9,7 @@ setup()
 {
 	storm=$LIBDAVIT/bench/storm
 	n=${SOAK:-1000}
+	! sanitized || n=$((n / 4))
 	top=$(mktemp -d "${TMPDIR:-/tmp}/davit-soak.XXXXXX")
 	# Somebody else has to be able to get in here, too.
 	chmod 755 "$top"
