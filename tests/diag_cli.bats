@@ -486,6 +486,8 @@ start_reader_of_names()
 	echo precious >"$top/precious"
 	refused 1 . diag "$top/nobody" pcap -s 300ms "$top/precious"
 	assert_equal "$(cat "$top/precious")" precious
+	refused 2 'is no duration' diag "$sock" pcap -s soon "$top/precious"
+	assert_equal "$(cat "$top/precious")" precious
 	if diag pcap -s 300ms "$top/precious" 2>/dev/null; then
 		[ "$(head -c 4 "$top/precious" | od -An -tx1 | tr -d ' ')" = \
 			0a0d0d0a ]

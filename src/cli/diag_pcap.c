@@ -28,6 +28,7 @@ struct pcap {
 	struct dv_signals signals;
 	struct dv_relay relay;
 	struct dv_timer timer;
+	int ms;                          /* of --seconds */
 	struct dv_diag_capture *capture; /* owned */
 	struct dv_op *end, *stop;
 	bool stopping, ended, gave_up;
@@ -116,18 +117,12 @@ static int open_relay(struct pcap *p, int from, int to)
 static int arm(struct pcap *p)
 {
 	struct diag_cmd *cmd = p->cmd;
-	int ms, r;
+	int r;
 
 	if (!cmd->seconds)
 		return 0;
-	r = dv_parse_duration(cmd->seconds, &ms);
-	if (r < 0)
-		return diag_usage(cmd,
-				  "--seconds: \"%.60s\" is no duration "
-				  "(" DV_DURATION_MAX_TEXT " at most)",
-				  cmd->seconds);
 	r = dv_timer_set(cmd->loop, &p->timer,
-			 dv_now_ns() + (uint64_t)ms * 1000000, on_time);
+			 dv_now_ns() + (uint64_t)p->ms * 1000000, on_time);
 	return r < 0 ? diag_fail(cmd, -r, "--seconds") : 0;
 }
 
@@ -186,9 +181,10 @@ static void pcap_close(struct pcap *p)
 	dv_signals_close(&p->signals);
 }
 
-static int capture(struct diag_cmd *cmd, int to)
+static int capture(struct diag_cmd *cmd, int to, int ms)
 {
 	struct pcap p = { .cmd = cmd,
+			  .ms = ms,
 			  .signals = DV_SIGNALS_INIT,
 			  .relay = DV_RELAY_INIT,
 			  .timer = DV_TIMER_INIT };
@@ -244,7 +240,7 @@ int diag_pcap(struct diag_cmd *cmd)
 	const char *path = cmd->argc ? cmd->argv[0] : "-";
 	struct dv_how how = diag_how(cmd);
 	dv_autofd int file = -1;
-	int r;
+	int ms = 0, r;
 
 	if (cmd->query && cmd->stop)
 		return diag_usage(cmd, "either --query or --stop");
@@ -254,14 +250,19 @@ int diag_pcap(struct diag_cmd *cmd)
 		return dv_diag_capture_stop(cmd->diag, &how, &cmd->err);
 	if (!cmd->snaplen || cmd->snaplen > 262144)
 		return diag_usage(cmd, "--snaplen is 1 to 262144");
+	if (cmd->seconds && dv_parse_duration(cmd->seconds, &ms) < 0)
+		return diag_usage(cmd,
+				  "--seconds: \"%.60s\" is no duration "
+				  "(" DV_DURATION_MAX_TEXT " at most)",
+				  cmd->seconds);
 	if (strcmp(path, "-") != 0) {
 		file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		if (file < 0)
 			return dv_err_sys(&cmd->err, errno, "open %.200s",
 					  path);
-		return capture(cmd, file);
+		return capture(cmd, file, ms);
 	}
 	r = dv_inherited.no_stdout ? dv_stdout_failed(EBADF, &cmd->err)
 				   : diag_not_to_terminal(cmd);
-	return r < 0 ? r : capture(cmd, STDOUT_FILENO);
+	return r < 0 ? r : capture(cmd, STDOUT_FILENO, ms);
 }
