@@ -35,18 +35,27 @@ static void rotate(int base, int fd)
 		(void)renameat(base, "events", base, "events.1");
 }
 
-static void append(int base, const char *line, size_t len)
+int dv_store_append(int dirfd, const char *name, const char *line, size_t len,
+		    off_t max)
 {
-	dv_autofd int fd = openat(base, "events",
+	dv_autofd int fd = openat(dirfd, name,
 				  O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW |
 					  O_NONBLOCK | O_CLOEXEC,
 				  0600);
 	struct stat st;
 
-	if (fd < 0 || dv_write(fd, line, len) < 0)
-		return;
-	if (fstat(fd, &st) == 0 && st.st_size >= DV_STORE_EVENTS_MAX)
-		rotate(base, fd);
+	if (fd < 0 || dv_write(fd, line, len) < 0 || fstat(fd, &st) < 0)
+		return -1;
+	return st.st_size >= max ? dv_take_fd(&fd) : -1;
+}
+
+static void append(int base, const char *line, size_t len)
+{
+	dv_autofd int full =
+		dv_store_append(base, "events", line, len, DV_STORE_EVENTS_MAX);
+
+	if (full >= 0)
+		rotate(base, full);
 }
 
 void dv_event_write(int base, const char *id, const char *name,

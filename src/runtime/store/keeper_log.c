@@ -24,18 +24,12 @@ enum {
 
 static const char file[] = "keeper.log", before[] = "keeper.log.1";
 
+/* Who cannot say it has nobody to say that to. */
 static void append(int dirfd, const char *line, size_t len)
 {
-	dv_autofd int fd = openat(dirfd, file,
-				  O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW |
-					  O_NONBLOCK | O_CLOEXEC,
-				  0600);
-	struct stat st;
+	dv_autofd int full = dv_store_append(dirfd, file, line, len, LOG_MAX);
 
-	/* Who cannot say it has nobody to say that to. */
-	if (fd < 0 || dv_write(fd, line, len) < 0)
-		return;
-	if (fstat(fd, &st) == 0 && st.st_size >= LOG_MAX)
+	if (full >= 0)
 		(void)renameat(dirfd, file, dirfd, before);
 }
 

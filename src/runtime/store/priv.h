@@ -67,6 +67,13 @@ int dv_store_sub(int base, const char *base_path, const char *name,
 int dv_store_read(int dirfd, const char *path, const char *name, size_t max,
 		  char **datap, size_t *lenp, struct dv_err *err);
 /*
+ * Append @line to the file @name of the directory @dirfd, made if it is not
+ * there; what cannot be written is lost. Returns the file (owned) when it has
+ * @max bytes or more now: it is to be turned over. Else -1.
+ */
+int dv_store_append(int dirfd, const char *name, const char *line, size_t len,
+		    off_t max);
+/*
  * Call @fn with the name of all that is in the directory @path of @dirfd, but
  * not what begins with a dot, until it returns not 0, which is returned. 0, or
  * -errno when there is no such directory.
