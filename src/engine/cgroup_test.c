@@ -737,6 +737,7 @@ TEST(sweep_kills_and_removes_a_frozen_group)
 	struct dv_cgroup cg = DV_CGROUP_INIT;
 	char dir[PATH_MAX];
 	pid_t pid;
+	int r;
 
 	need_v2();
 	CHECK_EQ(make(&cg, &no_limits, NULL), 0);
@@ -744,7 +745,8 @@ TEST(sweep_kills_and_removes_a_frozen_group)
 	pid = start_in(&cg, wait_forever);
 	CHECK_EQ(dv_cgroup_freeze(&cg, true, NULL), 0);
 	dv_cgroup_release(&cg);
-	CHECK_EQ(dv_cgroup_sweep(dir), -EBUSY);
+	r = dv_cgroup_sweep(dir); /* what was killed may be gone by now */
+	CHECK(r == -EBUSY || r == 0);
 	CHECK_EQ(WTERMSIG(wait_status(pid)), SIGKILL);
 	CHECK_EQ(sweep_soon(dir), 0);
 	CHECK_EQ(access(dir, F_OK), -1);
