@@ -254,7 +254,7 @@ TEST(remove_tree_of_locked_directories_as_an_ordinary_user)
 		int r = 0;
 
 		if (geteuid() == 0 && setuid(65534) < 0)
-			_exit(3);
+			_exit(77);
 		if (mkdirat(t.fd, "x", 0700) < 0 ||
 		    mkdirat(t.fd, "x/none", 0700) < 0 ||
 		    mkdirat(t.fd, "x/none/sub", 0700) < 0 ||
@@ -269,8 +269,10 @@ TEST(remove_tree_of_locked_directories_as_an_ordinary_user)
 	}
 	CHECK(pid > 0);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK_EQ(status, 0);
 	drop_tmp(&t);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("root may not become another user here");
+	CHECK_EQ(status, 0);
 }
 
 /* Mount namespace, and for ordinary users a user namespace with root in it. */
