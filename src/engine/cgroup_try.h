@@ -37,10 +37,12 @@ static inline int make(struct dv_cgroup *cg, const struct dv_cgroup_limits *l,
 	return dv_cgroup_create(cg, id, l, false, NULL, err);
 }
 
-/* v1 has no event for "empty", so this asks again for two seconds. */
+enum { SOON_MS = 20000 };
+
+/* v1 has no event for "empty", so this asks again for some seconds. */
 static inline int remove_soon(struct dv_cgroup *cg)
 {
-	const uint64_t end = now_ms() + 2000;
+	const uint64_t end = now_ms() + SOON_MS;
 	int r;
 
 	while ((r = dv_cgroup_remove(cg)) == -EBUSY && now_ms() < end)

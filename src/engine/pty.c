@@ -43,6 +43,22 @@ static int open_ptmx(struct dv_err *err)
 	return fd < 0 ? dv_err_sys(err, e, "open /dev/pts/ptmx") : fd;
 }
 
+/*
+ * Where our caller has closed its own, a file gets the number of stdio, and
+ * would be closed or replaced when the terminal is put there. @fd is consumed.
+ */
+static int above_stdio(int fd, struct dv_err *err)
+{
+	int copy, e;
+
+	if (fd > STDERR_FILENO)
+		return fd;
+	copy = dv_fd_dup(fd, STDERR_FILENO + 1);
+	e = -copy;
+	dv_close(fd);
+	return copy < 0 ? dv_err_sys(err, e, "move pty") : copy;
+}
+
 static int open_master(struct dv_err *err)
 {
 	int unlock = 0, fd = open_ptmx(err);
@@ -60,7 +76,7 @@ static int open_master(struct dv_err *err)
 		dv_close(fd);
 		return dv_err_sys(err, e, "unlock pty");
 	}
-	return fd;
+	return above_stdio(fd, err);
 }
 
 static int open_slave(const dv_Process *p, int master, struct dv_err *err)
@@ -77,7 +93,7 @@ static int open_slave(const dv_Process *p, int master, struct dv_err *err)
 		return dv_err_sys(err, errno, "set terminal size");
 	if (p->has_ids && fchown(fd, p->ids.uid, (gid_t)-1) < 0)
 		return dv_err_sys(err, errno, "give pty to uid %u", p->ids.uid);
-	return fd;
+	return above_stdio(fd, err);
 }
 
 /* A plan may keep one of the three apart, stderr in a file for example. */

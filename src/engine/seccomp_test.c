@@ -23,25 +23,31 @@
 
 #define RET_ERRNO(e) (SECCOMP_RET_ERRNO | (e))
 
+static const struct sock_filter allow_all = { BPF_RET | BPF_K, 0, 0,
+					      SECCOMP_RET_ALLOW };
+
 struct row {
 	const char *name;
 	struct try_call call;
 	int want; /* errno, 0 = works */
 };
 
-static void check_rows(const struct row *rows, size_t n_rows)
+static void check_row(const struct row *row, int want)
 {
 	size_t n;
 	const struct sock_filter *f = dv_seccomp_default(&n);
+	int got = try_errno(f, n, &row->call);
 
-	for (size_t i = 0; i < n_rows; i++) {
-		int got = try_errno(f, n, &rows[i].call);
+	if (got != want)
+		print_error("%s: errno %d, expected %d\n", row->name, got,
+			    want);
+	CHECK_EQ(got, want);
+}
 
-		if (got != rows[i].want)
-			print_error("%s: errno %d, expected %d\n", rows[i].name,
-				    got, rows[i].want);
-		CHECK_EQ(got, rows[i].want);
-	}
+static void check_rows(const struct row *rows, size_t n_rows)
+{
+	for (size_t i = 0; i < n_rows; i++)
+		check_row(&rows[i], rows[i].want);
 }
 
 /* ---- calls that are really made -------------------------------------- */
@@ -138,7 +144,16 @@ TEST(default_dangerous_calls_are_refused)
 
 TEST(default_ordinary_calls_reach_the_kernel)
 {
-	check_rows(allowed, DV_ARRAY_LEN(allowed));
+	for (size_t i = 0; i < DV_ARRAY_LEN(allowed); i++) {
+		const struct row *row = &allowed[i];
+		int bare = try_errno(&allow_all, 1, &row->call);
+
+		/* The filter of a container around us may refuse it. */
+		if (bare != row->want)
+			print_message("# %s: errno %d without our filter\n",
+				      row->name, bare);
+		check_row(row, bare);
+	}
 }
 
 static void *thread_main(void *arg)
@@ -189,13 +204,11 @@ TEST(default_32bit_calls_kill_and_x32_calls_are_refused)
 	const struct row x32 = { "x32 getpid",
 				 { 0x40000000 | SYS_getpid, { 0 } },
 				 ENOSYS };
-	const struct sock_filter all[] = { { BPF_RET | BPF_K, 0, 0,
-					     SECCOMP_RET_ALLOW } };
 	size_t n;
 	const struct sock_filter *f = dv_seccomp_default(&n);
 
 	check_rows(&x32, 1);
-	if (try_child(all, 1, call_32bit, NULL) != 0)
+	if (try_child(&allow_all, 1, call_32bit, NULL) != 0)
 		SKIP("this kernel has no 32-bit calls");
 	CHECK_EQ(try_child(f, n, call_32bit, NULL), TRY_KILLED);
 }
