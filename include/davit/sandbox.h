@@ -289,7 +289,8 @@ DV_API int dv_sandbox_upgrade(struct dv_sandbox *sb, const char *exe,
 			      const struct dv_how *how, struct dv_err *err);
 /*
  * Its documents, log and name. One that lives: -EBUSY, or (@force) killed: by
- * its keeper, or with it when that does not answer within 5 s.
+ * its keeper, or with it when that does not answer within 5 s. -ETIMEDOUT: nor
+ * has it started so far, 5 s later, that it is known which process it is.
  */
 DV_API int dv_sandbox_remove(struct dv_sandbox *sb, bool force,
 			     const struct dv_how *how, struct dv_err *err);
@@ -322,15 +323,16 @@ struct dv_sandbox_log_opts {
 	uint64_t since_unix_ns, until_unix_ns; /* 0: no limit */
 	bool follow; /* wait for more until it has ended for good */
 	/* Only what the present run wrote, or the last one. since_unix_ns is
-	 * then when it was started (UINT64_MAX: it has not begun) and tells
-	 * only a run that wrote nothing yet from the one before: no clock that
-	 * is set back while it runs matters. */
-	bool this_run;
+	 * then when it was started (UINT64_MAX: it has not begun), and matters
+	 * only where the log does not say that a run has begun. 0 or 1; so
+	 * wide that it neither lies in padding that callers had before it was
+	 * added nor leaves any behind it. */
+	uint64_t this_run;
 };
 
 /* clang-format off */
 #define DV_SANDBOX_LOG_INIT { sizeof(struct dv_sandbox_log_opts), 0, 0, -1, \
-			      0, 0, false, false }
+			      0, 0, false, 0 }
 /* clang-format on */
 
 struct dv_sandbox_piece {

@@ -204,6 +204,28 @@ int __wrap_open64(const char *p, int flags, ...)
 	return __real_open64(p, flags, (mode_t)v[0]);
 }
 
+static const char *lockless;
+static int lockless_errno;
+
+void fault_locks(const char *dir, int e)
+{
+	lockless = dir;
+	lockless_errno = e;
+}
+
+static bool is_lockless(int fd, int cmd)
+{
+	char name[32], path[512];
+	ssize_t n;
+
+	if (!lockless || (cmd != F_OFD_SETLK && cmd != F_OFD_GETLK))
+		return false;
+	dv_fmt(name, sizeof(name), "/proc/self/fd/%d", fd);
+	n = readlink(name, path, sizeof(path) - 1);
+	path[n < 0 ? 0 : n] = '\0';
+	return !strncmp(path, lockless, strlen(lockless));
+}
+
 int __real_fcntl64(int fd, int cmd, ...);
 int __wrap_fcntl64(int fd, int cmd, ...);
 int __wrap_fcntl64(int fd, int cmd, ...)
@@ -213,6 +235,10 @@ int __wrap_fcntl64(int fd, int cmd, ...)
 	LONGS(cmd, 1, v);
 	if (cmd != F_GETFD && cmd != F_GETFL)
 		FAIL_DUE("fcntl64", EMFILE, -1);
+	if (is_lockless(fd, cmd)) {
+		errno = lockless_errno;
+		return -1;
+	}
 	return __real_fcntl64(fd, cmd, v[0]);
 }
 

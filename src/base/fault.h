@@ -24,3 +24,8 @@ void fault_arm(enum fault_side side, uint32_t nth, bool kill);
 bool fault_disarm(void);
 /* The function, "SYS_n" for syscall(n). Static. */
 const char *fault_name(void);
+/*
+ * As a file system without locks: those of files below the directory @dir
+ * (absolute, borrowed) fail with @e from now on. NULL: no more.
+ */
+void fault_locks(const char *dir, int e);

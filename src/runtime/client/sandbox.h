@@ -111,7 +111,8 @@ struct dv_life {
 	 * start; then -ETIMEDOUT, or it is killed. 0: as long as it likes. */
 	int64_t patience_ms;
 	struct dv_timer patience;
-	bool killed; /* its keeper, once */
+	bool unknown; /* it was not known once whom to kill */
+	bool killed;  /* its keeper, once */
 	/* Of the kinds. */
 	void *out;
 	char text[DV_SANDBOX_NAME_MAX + 1];
@@ -137,6 +138,13 @@ int dv_life_go(struct dv_life *life, int r, const pb_msgdesc_t *fields,
 int dv_life_await_end(struct dv_life *life, int ms, struct dv_err *err);
 /* The same for a keeper that is there for certain. DV_MORE or -errno. */
 int dv_life_watch(struct dv_life *life, int ms, struct dv_err *err);
+/*
+ * Kill the keeper that its identity document means, once, wait until it has
+ * ended, and then do as kind->ended says. Without that document it is waited
+ * for a moment, and then @life fails with life->lost, which is set before.
+ * DV_MORE or how it ended.
+ */
+int dv_life_kill_keeper(struct dv_life *life, struct dv_err *err);
 /* Ends @life unless @r is DV_MORE. From the loop. */
 void dv_life_over(struct dv_life *life, int r, const struct dv_err *err);
 

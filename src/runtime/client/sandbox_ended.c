@@ -132,10 +132,19 @@ int dv_sandbox_rename(struct dv_sandbox *sb, const char *name,
 
 static int ended_remove(struct dv_life *life, struct dv_err *err)
 {
+	struct dv_err own = DV_ERR_INIT;
 	int r = let_it_go(life, err);
 
-	if (r == 0)
-		r = dv_store_remove(life->sb->id, err);
+	if (r != 0)
+		return r;
+	r = dv_store_remove(life->sb->id, &own);
+	/* It has written how all ended, and does not go. */
+	if (r == -EBUSY && life->kind->kills && !life->killed) {
+		life->lost = own;
+		return dv_life_kill_keeper(life, err);
+	}
+	if (r < 0 && err)
+		*err = own;
 	/* It goes by itself (--rm), or somebody else was faster. */
 	return r == -ENOENT ? 0 : r;
 }

@@ -228,3 +228,41 @@ TEST(log_elsewhere_is_found_by_the_document)
 	dv_sandbox_free(sb);
 	try_close_dirs();
 }
+
+/* The first version of the options. What a caller has in their padding is no
+ * member of ours. */
+TEST(options_of_an_older_caller_say_nothing_of_the_run)
+{
+	struct {
+		size_t size;
+		uint32_t streams;
+		uint64_t offset;
+		int64_t tail;
+		uint64_t since_unix_ns, until_unix_ns;
+		bool follow;
+	} old;
+	struct dv_sandbox_log *log;
+	struct try_keeper k;
+	struct dv_sandbox *sb;
+	char text[64];
+
+	try_open_dirs();
+	CHECK_EQ(try_keep(&k, "web", UINT64_MAX), 0);
+	try_says(&k, 1, "first ");
+	dv_outlog_end(&k.log);
+	try_says(&k, 1, "second");
+	try_end(&k, 0);
+	sb = try_sandbox("web");
+	memset(&old, 0xff, sizeof(old));
+	old.size = sizeof(old);
+	old.streams = 0;
+	old.offset = old.since_unix_ns = old.until_unix_ns = 0;
+	old.tail = -1;
+	old.follow = false;
+	CHECK_EQ(dv_sandbox_log_open(sb, &log, (void *)&old, NULL), 0);
+	CHECK_EQ(take(log, text, sizeof(text)), DV_EOF);
+	CHECK_STR(text, "first second");
+	dv_sandbox_log_free(log);
+	dv_sandbox_free(sb);
+	try_close_dirs();
+}

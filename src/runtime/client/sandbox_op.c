@@ -139,8 +139,6 @@ static int not_found(struct dv_life *life, int r, struct dv_err *err)
 			  "it has ended, and nothing is left of it");
 }
 
-static int kill_keeper(struct dv_life *life, struct dv_err *err);
-
 /* Its keeper has ended, or enough time has passed. */
 static void on_watched(struct dv_life *life)
 {
@@ -156,7 +154,7 @@ static void on_watched(struct dv_life *life)
 	else if (life->kind->again)
 		r = dv_op_call(life->op, NULL, &err);
 	else if (life->kind->kills && !life->killed)
-		r = kill_keeper(life, &err);
+		r = dv_life_kill_keeper(life, &err);
 	else
 		r = fail_lost(life, &err);
 	dv_life_over(life, r, &err);
@@ -208,16 +206,20 @@ int dv_life_await_end(struct dv_life *life, int ms, struct dv_err *err)
 /* ---- one that hangs -------------------------------------------------------
  */
 
-static int kill_keeper(struct dv_life *life, struct dv_err *err)
+int dv_life_kill_keeper(struct dv_life *life, struct dv_err *err)
 {
 	int32_t pid;
 	dv_autofd int fd = dv_store_keeper(life->sb->id, &pid, err);
 	int r;
 
-	life->killed = true;
-	/* It has just ended, or never came so far as to say who it is. */
-	if (fd == -ESRCH)
+	/* It has just ended, or not come so far yet as to say who it is. */
+	if (fd == -ESRCH && !life->unknown) {
+		life->unknown = true;
 		return dv_life_await_end(life, KILLED_MS, err);
+	}
+	life->killed = true;
+	if (fd == -ESRCH)
+		return fail_lost(life, err);
 	if (fd < 0)
 		return fd;
 	r = dv_sys_pidfd_signal(fd, SIGKILL);
@@ -249,7 +251,8 @@ static void on_patience(struct dv_timer *timer)
 					 "ends it, and its sandbox");
 	else
 		dv_err_hint(&life->lost, "davit rm -f %s ends it", sb->who);
-	r = life->kind->kills ? kill_keeper(life, &err) : fail_lost(life, &err);
+	r = life->kind->kills ? dv_life_kill_keeper(life, &err)
+			      : fail_lost(life, &err);
 	dv_life_over(life, r, &err);
 }
 
@@ -270,7 +273,8 @@ static int arm_patience(struct dv_life *life, struct dv_err *err)
 
 	if (!life->patience_ms)
 		return 0;
-	if (!listens(life->sb))
+	/* Who shall die need not have begun first. */
+	if (!life->kind->kills && !listens(life->sb))
 		life->patience_ms += DV_BIRTH_MS;
 	r = dv_timer_set(life->sb->loop, &life->patience,
 			 dv_now_ns() + (uint64_t)life->patience_ms * 1000000,

@@ -152,6 +152,73 @@ TEST(keeper_that_hangs_is_not_waited_for_and_killed_by_force)
 	try_close_dirs();
 }
 
+/* It is told so by its lock, though its documents say how it ended. */
+static void has_ended(struct try_keeper *k)
+{
+	listens(k);
+	k->info.state = DV_STATE_EXITED;
+	k->info.has_exit = true;
+	k->info.exit = (struct dv_exit){ .size = sizeof(k->info.exit) };
+	CHECK_EQ(dv_store_write_exit(&k->dirs, &k->info, NULL), 0);
+	CHECK_EQ(dv_store_write_state(&k->dirs, &k->info, false, NULL), 0);
+}
+
+TEST(keeper_that_hangs_after_its_end_is_killed_by_force)
+{
+	char id[DV_SANDBOX_ID_LEN + 1];
+	struct dv_loop *loop;
+	struct dv_sandbox *sb;
+	struct dv_how how;
+	struct told t;
+	int status;
+	pid_t pid;
+
+	try_open_dirs();
+	CHECK_EQ(dv_loop_new(&loop), 0);
+	pid = try_keeper_child("web", 0, has_ended);
+	sb = sandbox_on(loop, "web");
+	how = how_told(&t);
+	CHECK_EQ(dv_sandbox_remove(sb, true, &how, NULL), 0);
+	await(loop, &t);
+	CHECK_STR(t.err.msg, "");
+	CHECK_EQ(t.r, 0);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	CHECK_EQ(dv_store_find("web", id, NULL), -ENOENT);
+	dv_sandbox_free(sb);
+	dv_loop_free(loop);
+	try_close_dirs();
+}
+
+/* Who it is nobody can prove, and a wrong process is not killed. */
+TEST(keeper_that_hangs_while_it_starts_is_told_of_in_time)
+{
+	struct dv_loop *loop;
+	struct dv_sandbox *sb;
+	struct dv_how how;
+	struct told t;
+	char want[80];
+	pid_t pid;
+
+	try_open_dirs();
+	CHECK_EQ(dv_loop_new(&loop), 0);
+	pid = try_keeper_child("web", 0, begins);
+	dv_fmt(want, sizeof(want),
+	       "its keeper, process %d, did not answer within 5 s", (int)pid);
+	sb = sandbox_on(loop, "web");
+	how = how_told(&t);
+	CHECK_EQ(dv_sandbox_remove(sb, true, &how, NULL), 0);
+	await(loop, &t);
+	CHECK(strstr(t.err.msg, want) != NULL);
+	CHECK(strstr(t.err.hint, "kill -9") != NULL);
+	CHECK_EQ(t.r, -ETIMEDOUT);
+	CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+	try_kill(pid);
+	dv_sandbox_free(sb);
+	dv_loop_free(loop);
+	try_close_dirs();
+}
+
 /* "pause web: cannot pause web: ..." would say it twice. */
 TEST(refusal_names_its_operation_once)
 {

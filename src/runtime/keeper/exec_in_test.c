@@ -316,8 +316,7 @@ TEST(exec_as_another_user_has_no_more_capabilities_than_the_first)
 		{ 65534, 0, true },  { 65534, 1, true }, { 0, 0, true },
 	};
 
-	if (geteuid() != 0)
-		SKIP("other ids need root");
+	need_other_user();
 	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
 		dv_ExecRequest rq = { .has_ids = true };
 		struct dv_exec *exec;
@@ -360,8 +359,7 @@ TEST(exec_request_cannot_keep_our_groups_nor_raise_limits)
 	struct dv_spec *spec;
 	struct in t;
 
-	if (geteuid() != 0)
-		SKIP("other ids need root");
+	need_other_user();
 	try_open();
 	spec = try_spec("exec sleep 1000");
 	dv_spec_rlimit(spec, RLIMIT_NOFILE, 64, 100, NULL);

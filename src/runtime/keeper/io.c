@@ -137,13 +137,11 @@ static int io_open(struct dv_keeper *k, struct dv_err *err)
 
 int dv_keeper_io_plan(struct dv_keeper *k, struct dv_err *err)
 {
-	bool first = !k->io;
-	int r = first ? io_open(k, err) : 0;
+	int r = k->io ? 0 : io_open(k, err);
 
 	if (r < 0)
 		return r;
-	if (first)
-		dv_outlog_begin(&k->io->log);
+	dv_outlog_begin(&k->io->log);
 	return set_streams(k, err);
 }
 

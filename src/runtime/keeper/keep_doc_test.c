@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/def.h"
 #include "base/fmt.h"
@@ -158,6 +159,9 @@ TEST(spec_round_trip_of_every_field_gives_the_same_plan)
 	for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
 		dv_autobuf bytes = DV_BUF_INIT(1 << 20);
 
+		/* On the host that is for root alone. */
+		if (rows[i].set == user && geteuid() != 0)
+			continue;
 		s = new_spec();
 		CHECK_EQ(rows[i].set(s), 0);
 		spec_bytes(s, &bytes);

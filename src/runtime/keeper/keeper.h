@@ -98,6 +98,7 @@ struct dv_keeper {
 	} more[DV_SANDBOX_DOORS_MAX];
 	size_t n_more;
 	int unsaved; /* why its state could not be written; else 0 */
+	int unbegun; /* nor, or only not, what it is when it begins */
 	struct dv_timer save_again; /* then it is tried again */
 	struct dv_err failed; /* why the last start was none; sys 0: it was */
 };

@@ -112,19 +112,34 @@ static void on_save_again(struct dv_timer *timer)
 		dv_container_of(timer, struct dv_keeper, save_again));
 }
 
+/* 0, or the first of what could not be written. */
+static int write_state(struct dv_keeper *k, bool begins, struct dv_err *err)
+{
+	int r = dv_store_write_state(&k->dirs, &k->info, begins, err);
+
+	k->unbegun = begins ? r : 0;
+	k->unsaved = r;
+	/* How it is now is another file: can that be written? */
+	if (k->unbegun)
+		k->unsaved =
+			dv_store_write_state(&k->dirs, &k->info, false, NULL);
+	return r;
+}
+
 /* Others believe what is written: it must come to be true. */
 static void save(struct dv_keeper *k, bool begins)
 {
 	struct dv_err err = DV_ERR_INIT;
-	int before = k->unsaved;
+	int before = k->unbegun ? k->unbegun : k->unsaved, r = 0;
 
 	refresh(k);
-	k->unsaved = k->over ? 0
-			     : dv_store_write_state(&k->dirs, &k->info, begins,
-						    &err);
-	if (k->unsaved != before)
-		log_failure(k, k->unsaved, &err);
-	if (k->unsaved)
+	if (k->over)
+		k->unsaved = k->unbegun = 0;
+	else
+		r = write_state(k, begins || k->unbegun, &err);
+	if (r != before)
+		log_failure(k, r, &err);
+	if (r)
 		dv_timer_set(k->loop, &k->save_again,
 			     dv_now_ns() + SAVE_AGAIN_MS * MS_NS,
 			     on_save_again);
@@ -134,7 +149,7 @@ static void save(struct dv_keeper *k, bool begins)
 
 void dv_keeper_save_now(struct dv_keeper *k)
 {
-	if (k->unsaved)
+	if (k->unsaved || k->unbegun)
 		save(k, false);
 }
 

@@ -109,6 +109,8 @@ int dv_look_at(struct dv_look *l, pid_t pid)
 {
 	dv_autofree char *stat = read_of(pid, "stat", STAT_MAX);
 	dv_autofree char *status = NULL;
+	uint32_t rss_kib;
+	int r;
 
 	*l = (struct dv_look){ .pid = pid };
 	if (!stat)
@@ -116,7 +118,13 @@ int dv_look_at(struct dv_look *l, pid_t pid)
 	status = read_of(pid, "status", STAT_MAX);
 	l->inside = last_number(status, "\nNSpid:");
 	l->uid = first_number(status, "\nUid:");
-	return dv_look_parse_stat(l, stat);
+	r = dv_look_parse_stat(l, stat);
+	/* That of stat is a guess, which leaves out what few pages each CPU has
+	 * counted; since Linux 6.17 this is not. */
+	rss_kib = first_number(status, "\nVmRSS:");
+	if (r == 0 && rss_kib)
+		l->rss = (uint64_t)rss_kib * 1024;
+	return r;
 }
 
 /* ---- all of them -------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include "davit/rpc.h"
 #include "inspect/inspect.h"
 #include "runtime/keeper/keeper.h"
+#include "runtime/keeper/look.h"
 #include "transport/unix.h"
 #include "wire/pb.h"
 
@@ -36,9 +37,7 @@ static void open_kept(struct kept *t, struct dv_spec *spec)
 	*t = (struct kept){ .loop = NULL };
 	keep.name = "kept";
 	CHECK_EQ(dv_loop_new(&t->loop), 0);
-	if (dv_keeper_start(&t->k, t->loop, spec, &keep, &t->err) < 0 &&
-	    geteuid() != 0 && t->err.step == DV_STEP_SPAWN)
-		SKIP("no namespaces for this user");
+	dv_keeper_start(&t->k, t->loop, spec, &keep, &t->err);
 	CHECK_STR(t->err.msg, "");
 	dv_spec_free(spec);
 	CHECK_EQ(
@@ -515,8 +514,7 @@ TEST(connect_reaches_a_port_inside_and_nothing_outside)
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	socklen_t len = sizeof(at);
-	dv_autofd int outside = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	dv_autofd int listener = -1;
+	dv_autofd int outside = -1, listener = -1;
 	int fd, peer;
 	char text[16] = "";
 	uint16_t port;
@@ -540,6 +538,7 @@ TEST(connect_reaches_a_port_inside_and_nothing_outside)
 		turn(&t);
 	dv_close(fd);
 	/* The same number outside is somebody else's. */
+	outside = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK_EQ(bind(outside, (struct sockaddr *)&at, sizeof(at)), 0);
 	CHECK_EQ(listen(outside, 5), 0);
 	CHECK_EQ(getsockname(outside, (struct sockaddr *)&at, &len), 0);
@@ -704,6 +703,20 @@ static bool has_mount_at(const struct dv_node *root, const char *target)
 	return false;
 }
 
+/* The kernel counts pages by CPUs and may say that a process which has just
+ * begun has none, on many of them for longer than that. */
+static void await_memory(pid_t pid)
+{
+	uint64_t until = try_deadline(5);
+	struct dv_look l;
+
+	do {
+		CHECK_EQ(dv_look_at(&l, pid), 0);
+	} while (l.rss == 0 && try_again(until));
+	if (l.rss == 0)
+		CHECK_STR(try_status(pid, "VmRSS"), "0 kB");
+}
+
 TEST(tree_shows_the_sandbox_and_what_holds_it)
 {
 	struct dv_node *root, *top;
@@ -713,6 +726,7 @@ TEST(tree_shows_the_sandbox_and_what_holds_it)
 	try_open();
 	open_kept(&t, try_spec("sleep 1000 & sleep 1000; :"));
 	CHECK_EQ(exec_code(&t), DV_OK);
+	await_memory(dv_run_pid(t.k->run));
 	root = look(&t, "", NULL);
 	CHECK_STR(text_at(root, "sandbox/state"), "running");
 	CHECK_STR(text_at(root, "sandbox/name"), "kept");
@@ -729,7 +743,8 @@ TEST(tree_shows_the_sandbox_and_what_holds_it)
 	CHECK_EQ(number_at(top, "pid_inside"), 2);
 	CHECK(strncmp(text_at(top, "command"), "/bin/sh -c ", 11) == 0);
 	CHECK(dv_node_get_bool(dv_node_find(top, "first")));
-	CHECK(number_at(top, "rss_bytes") > 0);
+	if (strcmp(try_status(dv_run_pid(t.k->run), "VmRSS"), "0 kB") != 0)
+		CHECK(number_at(top, "rss_bytes") > 0);
 	CHECK(dv_node_count(dv_node_find(root, "mounts")) > 5);
 	CHECK(has_mount_at(root, "/") && has_mount_at(root, "/proc"));
 	CHECK(dv_node_find(root, "connections/direct") != NULL);

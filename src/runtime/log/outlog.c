@@ -278,15 +278,20 @@ void dv_outlog_splice(struct dv_outlog *log, uint8_t stream, int pipe_fd,
 	}
 }
 
-void dv_outlog_end(struct dv_outlog *log)
+void dv_outlog_mark(struct dv_outlog *log, uint8_t flags)
 {
-	struct dv_outlog_entry end = { .unix_ns = dv_unix_ns(),
-				       .flags = DV_OUTLOG_F_END };
-	int r = append(log, &end);
+	struct dv_outlog_entry mark = { .unix_ns = dv_unix_ns(),
+					.flags = flags };
+	int r = append(log, &mark);
 
 	log->grows = false;
 	if (r < 0 && !log->sys)
 		log->sys = -r;
+}
+
+void dv_outlog_end(struct dv_outlog *log)
+{
+	dv_outlog_mark(log, DV_OUTLOG_F_END);
 }
 
 uint64_t dv_outlog_lost(const struct dv_outlog *log, int *sysp)

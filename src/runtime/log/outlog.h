@@ -10,6 +10,7 @@
  *	u8  stream	1, 2; 0: no bytes, only what the flags say
  *	u8  flags	1 LOST: `lost` bytes are missing before it
  *			2 END: nothing follows (of this run)
+ *			4 BEGIN: what follows is of another run
  *	u16 0
  *	u64 lost
  *
@@ -32,6 +33,7 @@ enum {
 	DV_OUTLOG_ENTRY = 32,
 	DV_OUTLOG_F_LOST = 1,
 	DV_OUTLOG_F_END = 2,
+	DV_OUTLOG_F_BEGIN = 4,
 	/* Of the longest entry, and of a piece that a reader gives. Smaller
 	 * where the log itself is small: it is dropped by whole entries. */
 	DV_OUTLOG_PIECE_MAX = 1 << 20,
@@ -80,7 +82,8 @@ struct dv_outlog {
  */
 int dv_outlog_open(struct dv_outlog *log, int dirfd, const char *path,
 		   uint64_t max, struct dv_err *err);
-/* A run begins: one whose writer was killed gets its end. */
+/* A run begins: the one before, if there is any, ends here, also when its
+ * writer was killed. */
 void dv_outlog_begin(struct dv_outlog *log);
 /* Idempotent. */
 void dv_outlog_close(struct dv_outlog *log);

@@ -12,6 +12,10 @@
 int dv_outlog_read_entry(int idx_fd, uint64_t at,
 			 struct dv_outlog_entry *entry);
 
+/* Append an entry without bytes, with DV_OUTLOG_F_* in it. What cannot be
+ * written is in log->sys. */
+void dv_outlog_mark(struct dv_outlog *log, uint8_t flags);
+
 /* The first place in [@from, @to) whose entry was not dropped, or @to. */
 uint64_t dv_outlog_first(int idx_fd, uint64_t from, uint64_t to);
 

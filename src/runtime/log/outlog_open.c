@@ -149,11 +149,13 @@ void dv_outlog_begin(struct dv_outlog *log)
 {
 	struct dv_outlog_entry last;
 
-	if (log->idx_end > log->idx_from &&
+	if (log->idx_end <= log->idx_from ||
 	    dv_outlog_read_entry(log->idx_fd, log->idx_end - DV_OUTLOG_ENTRY,
-				 &last) == 0 &&
-	    !(last.flags & DV_OUTLOG_F_END))
+				 &last) != 0)
+		return;
+	if (!(last.flags & (DV_OUTLOG_F_END | DV_OUTLOG_F_BEGIN)))
 		dv_outlog_end(log);
+	dv_outlog_mark(log, DV_OUTLOG_F_BEGIN);
 }
 
 void dv_outlog_close(struct dv_outlog *log)

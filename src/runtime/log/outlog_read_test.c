@@ -438,7 +438,41 @@ TEST(run_is_found_far_before_the_end)
 	dv_outlog_end(&log);
 	p.offset = log.idx_end;
 	dv_outlog_begin(&log);
-	CHECK_EQ(log.idx_end, p.offset);
+	CHECK_EQ(log.idx_end, p.offset + DV_OUTLOG_ENTRY);
+	dv_outlog_close(&log);
+	close_top();
+}
+
+/* A clock that was set back since the run before ended says it began first. */
+TEST(run_that_wrote_nothing_yet_is_known_by_no_clock)
+{
+	static const uint64_t starts[] = { 1, UINT64_MAX };
+	struct dv_sandbox_log_opts o = all();
+	struct dv_outlog log;
+
+	open_top();
+	begin(&log, UINT64_MAX);
+	dv_outlog_begin(&log); /* the first: nothing to tell apart */
+	CHECK_EQ(log.idx_end, 0);
+	dv_outlog_put(&log, 1, "a", 1);
+	dv_outlog_end(&log);
+	dv_outlog_begin(&log);
+	o.this_run = true;
+	for (size_t i = 0; i < DV_ARRAY_LEN(starts); i++) {
+		o.since_unix_ns = starts[i];
+		CHECK_STR(told_once(o), "");
+	}
+	o.since_unix_ns = 1;
+	dv_outlog_put(&log, 2, "b", 1);
+	CHECK_STR(told_once(o), "2:b");
+	dv_outlog_end(&log);
+	CHECK_STR(told_once(o), "2:b.");
+	/* A start that failed, and another one. */
+	dv_outlog_begin(&log);
+	dv_outlog_begin(&log);
+	CHECK_STR(told_once(o), "");
+	/* Who asks for all of it does not see that. */
+	CHECK_STR(told_once(all()), "1:a.2:b.");
 	dv_outlog_close(&log);
 	close_top();
 }

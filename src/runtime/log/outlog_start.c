@@ -108,7 +108,7 @@ static int find_tail(struct dv_outlog_reader *r, uint64_t to, uint64_t lines)
 }
 
 /* Begin with the entry at @at and no byte before it. The last entry may grow,
- * but for an end: behind it is at its end. */
+ * but for one without bytes: behind it is at its end. */
 static void begin_at(struct dv_outlog_reader *r, uint64_t at, uint64_t size)
 {
 	struct dv_outlog_entry e;
@@ -120,7 +120,7 @@ static void begin_at(struct dv_outlog_reader *r, uint64_t at, uint64_t size)
 	if (dv_outlog_read_entry(r->idx_fd, r->at, &e) != 0)
 		return;
 	r->pos = dv_max(r->pos, e.offset + (behind ? e.len : 0));
-	if (behind && e.flags & DV_OUTLOG_F_END)
+	if (behind && e.flags & (DV_OUTLOG_F_END | DV_OUTLOG_F_BEGIN))
 		r->at = size;
 }
 
@@ -182,14 +182,16 @@ static bool is_older(struct boundary *b, const struct dv_outlog_entry *e)
 }
 
 /*
- * A run that wrote nothing yet has the end of the one before as the last
- * entry; one whose output has ended has its own there.
+ * Where a run begins there is an entry that says so. Not in a log of an older
+ * keeper: there a run that wrote nothing yet has the end of the one before as
+ * the last entry, and one whose output has ended has its own.
  */
 static bool is_run_before(struct boundary *b, const struct dv_outlog_entry *e)
 {
 	bool end = e->flags & DV_OUTLOG_F_END;
 
-	if (end && (b->begun || e->unix_ns < b->ns))
+	if (e->flags & DV_OUTLOG_F_BEGIN ||
+	    (end && (b->begun || e->unix_ns < b->ns)))
 		return true;
 	b->begun = true;
 	return false;

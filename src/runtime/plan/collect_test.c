@@ -143,7 +143,7 @@ TEST(collect_does_not_wait_for_a_child_that_holds_the_output)
 		 0);
 	CHECK_STR(out.data, "hi\n");
 	CHECK_EQ(e.code, 0);
-	CHECK(dv_now_ns() - begun < UINT64_C(5000000000));
+	CHECK(dv_now_ns() - begun < UINT64_C(25000000000));
 	free(out.data);
 	free(err.data);
 	try_close();
@@ -170,20 +170,35 @@ TEST(collect_of_what_cannot_start_has_nothing_to_free)
 	try_close();
 }
 
-TEST(collect_with_time_limit)
+/* True when it got as far as to say something before its time was up. */
+static bool says_within(struct dv_spec *spec, int ms)
 {
 	struct dv_output out, errout;
-	struct dv_spec *spec;
 	struct dv_exit e = { .size = sizeof(e) };
+	bool said;
+
+	CHECK_EQ(dv_spec_timeout(spec, ms), 0);
+	CHECK_EQ(dv_run_collect(spec, NULL, 0, 10, &out, &errout, &e, NULL), 0);
+	CHECK(e.timed_out);
+	said = out.len > 0;
+	if (said)
+		CHECK_STR(out.data, "first\n");
+	free(out.data);
+	free(errout.data);
+	return said;
+}
+
+TEST(collect_with_time_limit)
+{
+	struct dv_spec *spec;
+	int ms = 100;
 
 	try_open();
 	spec = try_spec("echo first; exec sleep 1000");
-	CHECK_EQ(dv_spec_timeout(spec, 100), 0);
-	CHECK_EQ(dv_run_collect(spec, NULL, 0, 10, &out, &errout, &e, NULL), 0);
-	CHECK(e.timed_out);
-	CHECK_STR(out.data, "first\n");
-	free(out.data);
-	free(errout.data);
+	while (!says_within(spec, ms)) {
+		ms *= 3;
+		CHECK(ms < 20000);
+	}
 	dv_spec_free(spec);
 	try_close();
 }

@@ -529,7 +529,8 @@ TEST(stop_gives_grace_and_then_kills)
 	CHECK_EQ(dv_run_state(run), DV_STATE_STOPPING);
 	e = try_wait(run);
 	CHECK(dv_now_ns() - begun >= UINT64_C(150000000));
-	CHECK(dv_now_ns() - begun < UINT64_C(3000000000));
+	/* And not the ten seconds of who asks for nothing. */
+	CHECK(dv_now_ns() - begun < UINT64_C(9000000000));
 	CHECK_EQ(e.signal, SIGKILL);
 	CHECK_EQ(e.ended_by, DV_ENDED_STOP);
 	CHECK(!e.timed_out);
@@ -543,18 +544,15 @@ TEST(stop_of_an_obedient_command_returns_at_once)
 	struct dv_spec *spec;
 	struct dv_run *run;
 	struct dv_exit e;
-	uint64_t begun;
 
 	try_open();
 	/* What it leaves behind does not delay anything either. */
 	spec = try_spec("trap 'exit 33' INT; sleep 1000 & echo x; wait");
 	CHECK_EQ(dv_spec_stop_signal(spec, SIGINT, NULL), 0);
-	CHECK_EQ(dv_spec_stop_timeout(spec, 20000), 0);
+	CHECK_EQ(dv_spec_stop_timeout(spec, 100000), 0);
 	run = run_ready(spec);
-	begun = dv_now_ns();
 	CHECK_EQ(dv_run_stop(run, NULL), 0);
-	e = try_wait(run);
-	CHECK(dv_now_ns() - begun < UINT64_C(3000000000));
+	e = try_wait(run); /* which has a deadline long before that */
 	CHECK_EQ(e.code, 33);
 	CHECK_EQ(e.ended_by, DV_ENDED_STOP);
 	dv_run_free(run);
@@ -633,10 +631,13 @@ TEST(time_limit_stops_and_is_told)
 	try_close();
 }
 
-/* The limit strikes before, at and after the exit: each time one story. */
+/* The limit strikes before, at and after the exit: each time one story. As
+ * often as a slow machine can. */
 TEST(time_limit_beside_the_exit_tells_one_story)
 {
-	for (int i = 0; i < 300; i++) {
+	const uint64_t until = try_deadline(10);
+
+	for (int i = 0; i < 300 && (i < 9 || dv_now_ns() < until); i++) {
 		struct dv_spec *spec;
 		struct dv_run *run;
 		struct dv_exit e;

@@ -106,8 +106,7 @@ TEST(directories_of_an_ordinary_user)
 {
 	int status;
 
-	if (geteuid() != 0)
-		SKIP("needs root, to become somebody else");
+	need_other_user();
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -131,9 +130,8 @@ TEST(rundir_that_others_can_write_is_refused)
 		CHECK_EQ(err.step, DV_STEP_STATE);
 		dv_home_release(&home);
 	}
-	if (geteuid() == 0) {
-		CHECK_EQ(chmod(try_path(&top, "run"), 0700), 0);
-		CHECK_EQ(chown(try_path(&top, "run"), 65534, 65534), 0);
+	CHECK_EQ(chmod(try_path(&top, "run"), 0700), 0);
+	if (geteuid() == 0 && chown(try_path(&top, "run"), 65534, 65534) == 0) {
 		CHECK_EQ(dv_home_open(&home, NULL), -EACCES);
 		dv_home_release(&home);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Everything that can fail when a sandbox takes its places fails once: an error
- * has a message, nothing is left, and the name is free.
+ * has a message, nothing is left, and the name is free. And what a file system
+ * without locks changes.
  */
 #include "runtime/run/run_try.h"
 
@@ -120,5 +121,81 @@ TEST(look_that_fails_anywhere_has_a_reason)
 	CHECK(!failed);
 	dv_store_release(&d, true);
 	CHECK_EQ(dv_remove_tree(AT_FDCWD, try_path(&try_top, "run")), 0);
+	try_close();
+}
+
+static enum dv_state state_of(const char *id)
+{
+	struct dv_sandbox_info info;
+	int r = dv_store_look(id, &info, NULL);
+
+	dv_sandbox_info_free(&info);
+	return r < 0 ? DV_STATE_N : info.state;
+}
+
+/* As a keeper that is killed: its lock goes, files stay. */
+static void die(struct dv_kept_dirs *d)
+{
+	dv_home_release(&d->home);
+	d->statefd = dv_close(d->statefd);
+	d->statelock = dv_close(d->statelock);
+}
+
+/* Below it there are no locks from now on. */
+static void unlock(const char *dir, int e)
+{
+	static char path[300];
+
+	dv_fmt(path, sizeof(path), "%s", try_path(&try_top, dir));
+	fault_locks(path, e);
+}
+
+/* RUNDIR says alone who lives. */
+TEST(statedir_without_locks_is_good_enough)
+{
+	static const int errnos[] = { ENOLCK, ENOSYS, EOPNOTSUPP };
+	struct dv_kept_dirs d, again;
+
+	for (size_t i = 0; i < DV_ARRAY_LEN(errnos); i++) {
+		char id[DV_ID_LEN + 1];
+		struct dv_err err = DV_ERR_INIT;
+
+		try_open();
+		unlock("state", errnos[i]);
+		CHECK_EQ(begin(&d, &err), 0);
+		CHECK_STR(err.msg, "");
+		dv_fmt(id, sizeof(id), "%s", d.home.id);
+		CHECK_EQ(d.statelock, -1);
+		CHECK_EQ(state_of(id), DV_STATE_RUNNING);
+		CHECK_EQ(dv_store_claim(&again, id, "web", true, NULL), -EBUSY);
+		CHECK_EQ(dv_store_remove(id, NULL), -EBUSY);
+		die(&d);
+		CHECK_EQ(state_of(id), DV_STATE_DEAD);
+		CHECK_EQ(dv_store_claim(&again, id, "web", true, &err), 0);
+		dv_store_release(&again, false);
+		CHECK_EQ(dv_store_remove(id, &err), 0);
+		CHECK_STR(err.msg, "");
+		fault_locks(NULL, 0);
+		try_close();
+	}
+}
+
+/* There nobody else can tell who lives. */
+TEST(rundir_without_locks_is_an_error)
+{
+	struct dv_err err = DV_ERR_INIT;
+	struct dv_sandbox_info info;
+	struct dv_kept_dirs d;
+
+	try_open();
+	unlock("run", ENOLCK);
+	CHECK_EQ(begin(&d, &err), -ENOLCK);
+	CHECK(err.msg[0] != '\0');
+	fault_locks(NULL, 0);
+	CHECK_EQ(begin(&d, NULL), 0);
+	unlock("run", ENOLCK);
+	CHECK_EQ(dv_store_look(d.home.id, &info, NULL), -ENOLCK);
+	fault_locks(NULL, 0);
+	dv_store_release(&d, true);
 	try_close();
 }

@@ -77,6 +77,19 @@ static int is_locked(int dirfd, const char *path, struct dv_err *err)
 			   DV_STEP_STATE);
 }
 
+/* The same in STATEDIR: where there are no locks, none is held. */
+static int is_state_locked(int dirfd, const char *path, struct dv_err *err)
+{
+	struct dv_err own = DV_ERR_INIT;
+	int r = is_locked(dirfd, path, &own);
+
+	if (dv_store_lockless(r))
+		return 0;
+	if (r < 0 && err)
+		*err = own;
+	return r;
+}
+
 /* ---- documents ------------------------------------------------------------
  */
 
@@ -196,7 +209,7 @@ static int look_ended(const struct look *l, struct dv_sandbox_info *info,
 	}
 	if (r != -ENOENT)
 		return r;
-	r = l->state >= 0 ? is_locked(l->state, l->state_path, err) : 0;
+	r = l->state >= 0 ? is_state_locked(l->state, l->state_path, err) : 0;
 	if (r != 0)
 		return r < 0 ? r : look_elsewhere(l, info, err);
 	r = read_doc(l, false, "state.json", info, err);
@@ -302,8 +315,10 @@ int dv_store_look_bare(const char *id, struct dv_sandbox_info *info,
 	return 0;
 }
 
+typedef int look_at_lock(int dirfd, const char *path, struct dv_err *err);
+
 static int lives_in(int base, const char *base_path, const char *id,
-		    struct dv_err *err)
+		    look_at_lock *look_at, struct dv_err *err)
 {
 	char path[PATH_SIZE];
 	dv_autofd int fd = -1;
@@ -314,14 +329,15 @@ static int lives_in(int base, const char *base_path, const char *id,
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	dv_fmt(path, sizeof(path), "%s/%s", base_path, id);
-	return is_locked(fd, path, err);
+	return look_at(fd, path, err);
 }
 
 int dv_store_lives(const struct dv_store *s, const char *id, struct dv_err *err)
 {
-	int r = lives_in(s->run, s->run_path, id, err);
+	int r = lives_in(s->run, s->run_path, id, is_locked, err);
 
-	return r ? r : lives_in(s->state, s->state_path, id, err);
+	return r ? r
+		 : lives_in(s->state, s->state_path, id, is_state_locked, err);
 }
 
 int dv_store_read_kept(const char *id, dv_KeptSandbox *kept, struct dv_err *err)

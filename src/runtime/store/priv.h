@@ -15,6 +15,7 @@
  *	identity.c	who is behind a socket
  *	events.c		RUNDIR/events
  */
+#include <errno.h>
 #include <sys/types.h>
 
 #include "base/json.h"
@@ -99,6 +100,15 @@ int dv_store_hide(int base, const char *id, char away[DV_ID_LEN + 2]);
  * -errno: -ETIMEDOUT (with who it is) when somebody holds it for 5 s.
  */
 int dv_store_lock(int basefd, const char *path, bool wait, struct dv_err *err);
+
+/*
+ * Does @r, of a lock, mean that this file system has none (NFS without its lock
+ * daemon, some of FUSE)? In STATEDIR the lock of RUNDIR has to do then.
+ */
+static inline bool dv_store_lockless(int r)
+{
+	return r == -ENOLCK || r == -ENOSYS || r == -EOPNOTSUPP;
+}
 
 /* ---- name.c ---------------------------------------------------------
  */

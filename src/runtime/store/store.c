@@ -156,7 +156,8 @@ static int claim_name(struct dv_kept_dirs *d, const char *name,
 
 /*
  * RUNDIR may be removed under a keeper, or be another one for whoever comes
- * next: its environment says where it is. STATEDIR is the same for both.
+ * next: its environment says where it is. STATEDIR is the same for both, but
+ * may be on a file system that has no locks.
  */
 static int lock_state(struct dv_kept_dirs *d, struct dv_err *err)
 {
@@ -170,6 +171,8 @@ static int lock_state(struct dv_kept_dirs *d, struct dv_err *err)
 				 "DAVIT_RUNDIR and XDG_RUNTIME_DIR");
 		return busy(err, d->home.id, "is kept by another process");
 	}
+	if (dv_store_lockless(r))
+		return 0;
 	if (r < 0)
 		return state_err(err, r, "lock", d->state, "lock");
 	d->statelock = dv_take_fd(&fd);

@@ -11,6 +11,7 @@
  *	RUNDIR/names/<name>	a symlink to the id
  *	RUNDIR/events		what happened to all of them, JSON Lines
  *	STATEDIR/<id>/lock	held, too: RUNDIR may be gone, or another one
+ *				(where this file system has locks)
  *	STATEDIR/<id>/kept	dv_KeptSandbox, encoded: to start it again
  *	STATEDIR/<id>/state.json	as it was when it began to run
  *	STATEDIR/<id>/exit.json	as it was when it had ended
@@ -41,7 +42,7 @@ enum {
 struct dv_kept_dirs {
 	struct dv_home home; /* RUNDIR/<id>, locked */
 	int statefd;         /* STATEDIR/<id>; -1: it has none */
-	int statelock;       /* its lock; -1 */
+	int statelock;       /* its lock; -1: no locks there */
 	char state[220];     /* its path */
 	char name[DV_SANDBOX_NAME_MAX + 1];
 };
