@@ -61,21 +61,56 @@ static void on_done(void *arg, int r, const struct dv_err *err)
 	--*one->left;
 }
 
-static void begin(struct one *one, const struct dv_targets *t, const char *name,
-		  struct dv_loop *loop)
+/*
+ * Is it the one of that very name or id? A unit stops and forgets the sandbox
+ * of its own name, and never another one whose name only begins so. 1, 0, or
+ * -errno: its name cannot be read.
+ */
+static int is_exactly(struct dv_sandbox *sb, const char *word,
+		      struct dv_err *err)
+{
+	const struct dv_sandbox_info *info;
+	int r;
+
+	if (!strcmp(dv_sandbox_id(sb), word))
+		return 1;
+	r = dv_sandbox_look(sb, &info, err);
+	return r < 0 ? r : !strcmp(info->name, word);
+}
+
+/* 1: in progress, 0: there is nothing to do, -errno. */
+static int try_begin(struct one *one, const struct dv_targets *t,
+		     const char *name, struct dv_loop *loop)
 {
 	struct dv_how how = DV_HOW_INIT;
+	int r = open_one(&one->sb, name, loop, &one->err);
 
+	/* What is looked at here is what is begun with: by its id. */
+	if (r == 0 && name && t->ignore) {
+		r = is_exactly(one->sb, name, &one->err);
+		if (r == 0)
+			return 0;
+	}
+	if (r < 0)
+		return r;
 	how.timeout_ms = t->timeout_ms;
 	how.fn = on_done;
 	how.arg = one;
 	how.opp = &one->op;
-	one->r = open_one(&one->sb, name, loop, &one->err);
-	if (one->r < 0)
-		return;
-	one->r = t->begin(t->arg, one->sb, &how, &one->err);
-	if (one->r == 0)
-		++*one->left;
+	r = t->begin(t->arg, one->sb, &how, &one->err);
+	return r < 0 ? r : 1;
+}
+
+static void begin(struct one *one, const struct dv_targets *t, const char *name,
+		  struct dv_loop *loop)
+{
+	int r = try_begin(one, t, name, loop);
+
+	/* Of nobody, or of one that has just gone. */
+	if (name && t->ignore && (r == -ENOENT || r == -ENOTUNIQ))
+		r = 0;
+	*one->left += r > 0;
+	one->r = r < 0 ? r : 0;
 }
 
 static int run_all(const struct dv_targets *t, struct one *all, int n,
@@ -101,52 +136,7 @@ static int run_all(const struct dv_targets *t, struct one *all, int n,
 	return status;
 }
 
-/*
- * Is it the one of that very name or id? A unit stops and forgets the sandbox
- * of its own name, and never another one whose name only begins so.
- */
-static bool is_exactly(struct dv_sandbox *sb, const char *word)
-{
-	const struct dv_sandbox_info *info;
-
-	return !strcmp(dv_sandbox_id(sb), word) ||
-	       dv_sandbox_look(sb, &info, NULL) < 0 ||
-	       !strcmp(info->name, word);
-}
-
-/* Leave out the names of nobody; returns how many are left. */
-static int drop_unknown(int argc, char **argv)
-{
-	int n = 0;
-
-	for (int i = 0; i < argc; i++) {
-		struct dv_sandbox *sb = NULL;
-
-		int r = dv_sandbox_open(&sb, argv[i], NULL, NULL);
-
-		if (r == 0 ? is_exactly(sb, argv[i])
-			   : r != -ENOENT && r != -ENOTUNIQ)
-			argv[n++] = argv[i];
-		dv_sandbox_free(sb);
-	}
-	return n;
-}
-
-static int run(const struct dv_targets *t);
-
-int dv_targets_run(const struct dv_targets *targets)
-{
-	struct dv_targets t = *targets;
-
-	if (t.ignore && t.argc > 0) {
-		t.argc = drop_unknown(t.argc, t.argv);
-		if (t.argc == 0 && !t.latest)
-			return 0;
-	}
-	return run(&t);
-}
-
-static int run(const struct dv_targets *t)
+int dv_targets_run(const struct dv_targets *t)
 {
 	const int n = t->latest ? 1 : t->argc;
 	struct dv_err err = DV_ERR_INIT;
