@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "services/procs_try.h"
 
+#include <sys/mman.h>
+
 #include "engine/cgroup_try.h"
 #include "services/exec.h"
 #include "wire/pb.h"
@@ -394,6 +396,24 @@ TEST(terminal_whose_client_goes_hangs_up)
 	try_close(&t);
 }
 
+/* Root in a container may lack it, and the right to give a file away. */
+static void need_other_user(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int fd = memfd_create("mine", MFD_CLOEXEC);
+
+		_exit(fd < 0 || fchown(fd, 65534, 65534) < 0 ||
+		      setresgid(65534, 65534, 65534) < 0 ||
+		      setresuid(65534, 65534, 65534) < 0);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	if (geteuid() != 0 || status != 0)
+		SKIP("only root can be somebody else");
+}
+
 TEST(terminal_works_for_an_ordinary_user)
 {
 	dv_Ids ids = { .uid = 65534, .gid = 65534 };
@@ -401,8 +421,7 @@ TEST(terminal_works_for_an_ordinary_user)
 	struct try_procs t;
 	int out;
 
-	if (getuid() != 0)
-		SKIP("only root can be somebody else");
+	need_other_user();
 	rq.ids = ids;
 	try_open(&t);
 	out = try_stdio(&t, &rq.stdout, &rq.has_stdout);
@@ -959,6 +978,39 @@ TEST(restart_keeps_terminals_and_kept_output)
 	fd = attach(&t, dv_procs_find(t.procs, kept, 0), 2, &at);
 	CHECK_STR(try_text(&t, fd), "membered\n");
 	dv_close(in);
+	try_close(&t);
+}
+
+TEST(restart_knows_which_output_was_dropped)
+{
+	dv_ExecRequest rq = { .has_stdout = true, .has_stderr = true };
+	struct try_procs t;
+	struct dv_exec *e;
+	int fds[2], in;
+	uint64_t id, at;
+
+	rq.stdout.mode = dv_STDIO_KEEP;
+	try_open(&t);
+	e = try_run(&t, &rq, "echo forgotten");
+	id = dv_exec_id(e);
+	CHECK_EQ(try_wait(&t, e), 0);
+	try_settle(&t);
+	dv_kept_drop(&e->stream[1].kept);
+	rq = (dv_ExecRequest){ .timeout_ms = 60000 };
+	in = try_stdio(&t, &rq.stdin, &rq.has_stdin);
+	e = try_run(&t, &rq, "read x");
+	restart(&t);
+	for (int i = 1; i < 3; i++) {
+		CHECK_EQ(dv_pipe(fds), 0);
+		CHECK_EQ(dv_exec_attach(dv_procs_find(t.procs, id, 0),
+					(uint32_t)i, 0, fds[1], &at, &t.err),
+			 -ENOENT);
+		CHECK(strstr(t.err.msg,
+			     i == 1 ? "is kept no more" : "is not kept"));
+		dv_close(fds[0]);
+	}
+	dv_close(in);
+	try_settle(&t);
 	try_close(&t);
 }
 

@@ -76,6 +76,16 @@ static int save_kept(const struct save *s, const struct dv_exec *e, uint32_t i,
 	return r;
 }
 
+static uint32_t dropped(const struct dv_exec *e)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t i = 0; i < 3; i++)
+		if (e->stream[i].kept.dropped)
+			bits |= UINT32_C(1) << i;
+	return bits;
+}
+
 static int save_streams(const struct save *s, const struct dv_exec *e,
 			dv_ExecState *out)
 {
@@ -126,6 +136,7 @@ static int save_exec(const struct save *s, const struct dv_exec *e,
 	out->released = e->released;
 	out->timed_out = e->timed_out;
 	out->signal = e->signal;
+	out->dropped = dropped(e);
 	out->timer_left_ms = left_ms(e);
 	told(s, out->pidfd);
 	told(s, out->tty);
@@ -264,6 +275,8 @@ static int restore_exec(struct dv_procs *ps, const dv_ExecState *st)
 	e->released = st->released;
 	e->timed_out = st->timed_out;
 	e->signal = st->signal;
+	for (uint32_t i = 0; i < 3; i++)
+		e->stream[i].kept.dropped = st->dropped & (UINT32_C(1) << i);
 	r = restore_streams(e, st);
 	if (r == 0)
 		r = restore_argv(e, st);
