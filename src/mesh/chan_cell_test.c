@@ -130,7 +130,7 @@ TEST(cell_set_waits_until_all_have_seen_it)
 	CHECK_EQ(dv_cell_subscribe(cell, &b.view, NULL), 0);
 	watch(&a);
 	set_wait(cell, "y", -1, &seen);
-	set_wait(cell, "z", 20, &late);
+	set_wait(cell, "z", 500, &late); /* one of them has the time */
 	chan_until(&t, late.n);
 	CHECK_EQ(late.r, -ETIMEDOUT);
 	CHECK_EQ(late.n_left, 1);

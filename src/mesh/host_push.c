@@ -28,14 +28,25 @@ static uint32_t patience_for(const struct dv_host_run *run)
 
 static void on_push_over(struct dv_timer *timer);
 
+/*
+ * Wait for what the stage does, if that may take time. Without memory for a
+ * timer nobody would go on: so the next stage comes at once. Who was killed
+ * ends all the same, and is not left over only because we cannot wait.
+ */
+static bool waits(struct dv_host_run *run, uint32_t ms)
+{
+	return ms && (dv_timer_set(run->hosts->loop, &run->push_timer,
+				   dv_host_at_ms(ms), on_push_over) == 0 ||
+		      run->push == DV_PUSH_KILL);
+}
+
 /* Do what the stage says; a stage without time is passed over, but a kill is
  * always done. */
 static void push_on(struct dv_host_run *run)
 {
-	uint32_t ms;
+	for (; run->push < DV_PUSH_LEFT; run->push++) {
+		uint32_t ms = patience_for(run);
 
-	for (ms = 0; run->push < DV_PUSH_LEFT; run->push++) {
-		ms = patience_for(run);
 		if (run->push == DV_PUSH_TERM && ms && run->proc.pid)
 			dv_sys_pidfd_signal(run->proc.pidfd, SIGTERM);
 		if (run->push == DV_PUSH_KILL) {
@@ -43,16 +54,11 @@ static void push_on(struct dv_host_run *run)
 			if (run->proc.pid)
 				dv_sys_pidfd_signal(run->proc.pidfd, SIGKILL);
 		}
-		if (ms)
-			break;
+		if (waits(run, ms))
+			return;
 	}
-	if (run->push == DV_PUSH_LEFT) {
-		dv_host_run_settle(run);
-		dv_hosts_check(run->hosts);
-	} else {
-		dv_timer_set(run->hosts->loop, &run->push_timer,
-			     dv_host_at_ms(ms), on_push_over);
-	}
+	dv_host_run_settle(run);
+	dv_hosts_check(run->hosts);
 }
 
 static void on_push_over(struct dv_timer *timer)
