@@ -27,11 +27,24 @@ complete()
 	davit complete -- "$@" | cut -f 1
 }
 
+# again EXPECTED CMD...: `run` until the first line is that. Who asks an agent
+# gives up after half a second, and where all is slow that may be too early.
+again()
+{
+	local until=$((SECONDS + 60))
+
+	run -0 "${@:2}"
+	while [ "${lines[0]-}" != "$1" ] && [ $SECONDS -lt $until ]; do
+		run -0 "${@:2}"
+	done
+	assert_equal "${lines[0]-}" "$1"
+}
+
 # tab SHELL LINE EXPECTED: LINE after the tab key
 tab()
 {
-	run -0 timeout 60 "$PYTHON" "$HELPERS/tab.py" "$1" "$SRC/completions" "$2"
-	assert_equal "${lines[0]}" "$3"
+	again "$3" timeout 100 "$PYTHON" "$HELPERS/tab.py" "$1" \
+		"$SRC/completions" "$2"
 }
 
 # What bash and zsh have to do alike.
@@ -58,10 +71,16 @@ both()
 		"davit diag $top/two\\ words inspect mesh/"
 	tab "$1" "davit diag $top/none inspect mes" \
 		"davit diag $top/none inspect mes"
+	soon lists_build "$1"
+	tab "$1" 'davit no-such-verb w' 'davit no-such-verb w'
+}
+
+# What may follow is below the line, which stays as it is.
+lists_build()
+{
 	tab "$1" "davit diag $sock inspect build/" \
 		"davit diag $sock inspect build/"
-	assert_output --regexp 'build/compiler .*build/version'
-	tab "$1" 'davit no-such-verb w' 'davit no-such-verb w'
+	[[ $output =~ build/compiler\ .*build/version ]]
 }
 
 @test "davit knows what a word may become" {
@@ -95,7 +114,7 @@ both()
 	assert_output 'files 0'
 	run -0 complete diag T exec ls ''
 	assert_output ''
-	run -0 complete diag "$sock" inspect bui
+	soon knows_build
 	assert_output $'words\nbuild/'
 	run -0 complete diag "$sock" inspect build ''
 	assert_output ''
@@ -103,6 +122,12 @@ both()
 	assert_output words
 	run -0 complete
 	assert_output ''
+}
+
+knows_build()
+{
+	run -0 complete diag "$sock" inspect bui
+	[ "$output" != words ]
 }
 
 @test "bash" {
@@ -141,9 +166,9 @@ fished()
 	assert_output './there is/'
 	run -0 fished "davit diag unix:$top/agent.so"
 	assert_line "unix:$sock"
-	run -0 fished "davit diag unix:$sock inspect /b"
+	again /build/ fished "davit diag unix:$sock inspect /b"
 	assert_output /build/
-	run -0 fished "davit diag '$sock' inspect build/v"
+	again build/version fished "davit diag '$sock' inspect build/v"
 	assert_output build/version
 	run -0 fished "davit diag $top/none inspect b"
 	assert_output ''

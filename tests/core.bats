@@ -31,7 +31,7 @@ start_victim()
 	"${as[@]}" "$program" "${@:2}" <"$top/in" >"$top/out" 3>&- &
 	victim=$!
 	exec 7>"$top/in" 8<"$top/out"
-	read -r -t 20 -u 8 line
+	read -r -t 100 -u 8 line
 	assert_equal "$line" ready
 	n_lines=0
 	# Only now it is surely where it answers.
@@ -45,7 +45,7 @@ goes_on()
 
 	echo line >&7
 	n_lines=$((n_lines + 1))
-	read -r -t 20 -u 8 line
+	read -r -t 100 -u 8 line
 	assert_equal "$line" $n_lines
 }
 
@@ -159,7 +159,7 @@ id_of()
 
 @test 'the core has the kernel log as its last note, and the notes of threads' {
 	need_root
-	[ -r /dev/kmsg ] || skip 'no /dev/kmsg'
+	head -c 0 /dev/kmsg 2>/dev/null || skip 'no kernel log here'
 	start_victim crashme
 	run --separate-stderr -0 "$dump" -v "$victim"
 	[[ $stderr == *'dumping pid='* ]] || fail "$stderr"
@@ -209,10 +209,7 @@ id_of()
 	"$dump" "$victim" >"$top/core"
 	has_all_frames
 	# It stops again when it is let go, which takes a moment.
-	SECONDS=0
-	until grep -q '^State:.T' "/proc/$victim/status"; do
-		[ $SECONDS -lt 10 ] || fail 'it is not stopped'
-	done
+	soon grep -q '^State:.T' "/proc/$victim/status"
 	kill -CONT "$victim"
 	end_victim
 }
@@ -240,8 +237,8 @@ id_of()
 
 @test 'an ordinary user dumps what is his, and nothing else' {
 	need_root
-	[ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null)" != 1 ] ||
-		skip 'yama: only ancestors may attach'
+	[[ $(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null) != [123] ]] ||
+		skip 'yama: not everybody may attach'
 	as=(setpriv "--reuid=$ORDINARY" "--regid=$ORDINARY" --clear-groups)
 	start_victim crashme
 	"${as[@]}" "$dump" "$victim" >"$top/core" 2>"$top/log"

@@ -37,7 +37,7 @@ agent_start()
 		exec "$AGENT" --listen "$sock" "$@"
 	) 2>>"$top/log" 3>&- &
 	agent=$!
-	timeout -s KILL 30 "$DAVIT" diag "$sock" wait-ready
+	timeout -s KILL 100 "$DAVIT" diag "$sock" wait-ready
 }
 
 hostile()
@@ -137,6 +137,8 @@ enough_files()
 
 @test "a capture that is refused ends none" {
 	agent_start
+	run timeout -s KILL 100 "$DAVIT" diag "$sock" pcap --query
+	[ "$status" = 0 ] || skip "no capture here: $output"
 	hostile refused_capture
 }
 
@@ -146,7 +148,7 @@ enough_files()
 }
 
 @test "data connections that nobody calls for in time" {
-	agent_start --unclaimed 1000
+	agent_start --unclaimed 3000
 	hostile unclaimed
 }
 
@@ -159,10 +161,10 @@ enough_files()
 	enough_files 4096
 	# It gets more for itself than is usual, and gives its processes that.
 	agent_start -Sn 1024
-	run -0 timeout 30 "$DAVIT" diag "$sock" exec -- sh -c 'ulimit -Sn'
+	run -0 timeout 100 "$DAVIT" diag "$sock" exec -- sh -c 'ulimit -Sn'
 	assert_output 1024
-	timeout 30 "$DAVIT" diag "$sock" restart
-	run -0 timeout 30 "$DAVIT" diag "$sock" exec -- sh -c 'ulimit -Sn'
+	timeout 100 "$DAVIT" diag "$sock" restart
+	run -0 timeout 100 "$DAVIT" diag "$sock" exec -- sh -c 'ulimit -Sn'
 	assert_output 1024
 	hostile many_execs records
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What a sandbox wrote: while it runs and after, for any number of viewers.
 load lib
+load keepers
 
 setup()
 {
@@ -10,8 +11,9 @@ setup()
 teardown()
 {
 	# Those that a test which failed has left.
-	[ ${#pids[@]} = 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || :
+	kill -KILL $(jobs -rp; jobs -sp) 2>/dev/null || :
 	davit rm -f --ignore log a b >/dev/null 2>&1 || :
+	keepers_end
 	davit_teardown
 }
 
@@ -151,7 +153,11 @@ print(json.load(open(sys.argv[1]))["keeper"])' \
 @test "tail, offset and times choose what is shown" {
 	local first
 
-	start log 'seq 10; sleep 1.1; seq 11 20'
+	mkfifo gate
+	start log 'seq 10; read x </gate/gate; seq 11 20' -v "$PWD:/gate"
+	# What is there is one piece, what comes then is another.
+	run -0 davit wait --for '^10$' log
+	echo go >gate
 	run -0 davit wait log
 	assert_equal "$(davit logs -n 3 log | tr '\n' ' ')" '18 19 20 '
 	assert_equal "$(davit logs --tail 0 log)" ''
@@ -215,7 +221,7 @@ for verb in (["logs", "-f", "log"], ["events", "-f"]):
     assert ours.recv(1)
     ours.close()
     # As a pipe that nobody reads any more.
-    assert p.wait(timeout=20) == -13, p.returncode
+    assert p.wait(timeout=100) == -13, p.returncode
 PY
 	davit rm -f log
 }
@@ -223,7 +229,17 @@ PY
 @test "an index that was destroyed is an error, and what is before is shown" {
 	local dir
 
-	start log 'echo one; sleep 0.1; echo two; sleep 0.1; echo three'
+	mkfifo gate
+	start log 'exec 5</gate/gate
+		for i in one two three; do echo $i; read x <&5; done' \
+		-v "$PWD:/gate"
+	exec 9>gate
+	# Each is a piece of its own.
+	for piece in one two three; do
+		run -0 davit wait --for $piece log
+		echo go >&9
+	done
+	exec 9>&-
 	run -0 davit wait log
 	dir=$(state_of log)
 	printf 'nonsense nonsense nonsense nonsense' |
@@ -306,7 +322,7 @@ assert p["offset"] == 10 and p["line"] == "listening on 80", p' "$output"
 	start log 'echo ready; exec sleep 1000'
 	davit wait --for ready log
 	davit restart log
-	davit wait --for ready --timeout 20s log
+	davit wait --for ready --timeout 100s log
 	assert_equal "$(davit logs log | tr '\n' ' ')" 'ready ready '
 	davit stop log
 	davit rm log

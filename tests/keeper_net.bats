@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Ports of a sandbox's own network, reached from outside through its socket.
 load lib
+load keepers
 
 setup()
 {
@@ -17,6 +18,7 @@ teardown()
 		[ ! -e "$dir" ] || "$top/davit" rm -f "$(basename "$dir")" ||
 			rm -rf "$dir"
 	done
+	keepers_end
 	davit_teardown
 }
 
@@ -24,16 +26,20 @@ teardown()
 # it listens.
 serve()
 {
-	local i name=$1
+	local name=$1
 
 	shift
 	davit run -q -d --name "$name" -W "$top/work" "$@"
-	for i in $(seq 200); do
-		[ ! -e "$top/work/ready" ] || return 0
-		sleep 0.05
-	done
-	davit logs "$name" >&2 || :
-	return 1
+	soon test -e "$top/work/ready" || {
+		davit logs "$name" >&2
+		return 1
+	}
+}
+
+# answered NAME PORT: somebody listens there.
+answered()
+{
+	[[ $(port "$1" "$2" </dev/null) != ERR* ]]
 }
 
 sock()
@@ -45,27 +51,30 @@ sock()
 port()
 {
 	{ echo "CONNECT $2"; cat; } |
-		"${as[@]}" socat -t 20 - "UNIX-CONNECT:$(sock "$1")"
+		"${as[@]}" socat -t 100 - "UNIX-CONNECT:$(sock "$1")"
 }
 
 # A server of one file of 1 MiB, in the sandbox's own network.
-web='import http.server, os, socketserver
+web='import http.server, os, socketserver, sys
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args): pass
 class Server(socketserver.ThreadingTCPServer): request_queue_size = 128
-with Server(("127.0.0.1", 8080), Quiet) as s:
+with Server(("127.0.0.1", int(sys.argv[1])), Quiet) as s:
     open("ready", "w").close()
     s.serve_forever()'
 
 fetched()
 {
-	local sum i pids=()
+	local sum i pids=() port
 
+	# One where nobody listens out here.
+	port=$("$PYTHON" -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	head -c 1048576 /dev/urandom >"$top/work/file"
 	sum=$(md5sum <"$top/work/file")
-	serve web -w "$top/work" -- "$PYTHON" -c "$web"
+	serve web -w "$top/work" -- "$PYTHON" -c "$web" "$port"
 	for i in $(seq 20); do
-		printf 'GET /file HTTP/1.0\r\n\r\n' | port web 8080 \
+		printf 'GET /file HTTP/1.0\r\n\r\n' | port web $port \
 			>"$top/got.$i" 3>&- &
 		pids+=($!)
 	done
@@ -77,7 +86,7 @@ fetched()
 	done
 	rm -f "$top"/got.* "$top/work"/*
 	# It is a network of its own: nobody listens out here.
-	run ! socat -u /dev/null TCP:127.0.0.1:8080,connect-timeout=2
+	run ! socat -u /dev/null "TCP:127.0.0.1:$port,connect-timeout=2"
 	davit rm -f web
 }
 
@@ -105,13 +114,10 @@ refusals()
 
 @test "both directions end for themselves" {
 	serve echo -- /bin/sh -c ": >'$top/work/ready'
-		exec socat TCP-LISTEN:7,bind=127.0.0.1,reuseaddr,fork \
+		exec socat -t 100 TCP-LISTEN:7,bind=127.0.0.1,reuseaddr,fork \
 			SYSTEM:'cat; echo end'"
-	for i in $(seq 100); do
-		run -0 port echo 7 <<<text
-		[[ $output == ERR* ]] || break
-		sleep 0.05
-	done
+	soon answered echo 7
+	run -0 port echo 7 <<<text
 	assert_line text
 	assert_line end
 	davit rm -f echo
@@ -121,19 +127,18 @@ refusals()
 	local pid port
 
 	need_root
-	# A port of our own, where nobody else listens.
-	port=$("$PYTHON" -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-	socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" \
-		SYSTEM:'echo host' 3>&- &
+	# A port of our own: whichever is free.
+	"$PYTHON" -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+print(s.getsockname()[1], flush=True)
+while True:
+    c, _ = s.accept(); c.sendall(b"host\n"); c.close()' >"$top/port" 3>&- &
 	pid=$!
+	soon test -s "$top/port"
+	port=$(cat "$top/port")
 	davit run -q -d --name own -- sleep 1000
 	davit run -q -d --name host --net host -- sleep 1000
-	for i in $(seq 100); do
-		run -0 port host "$port" </dev/null
-		[[ $output == ERR* ]] || break
-		sleep 0.05
-	done
+	run -0 port host "$port" </dev/null
 	assert_line host
 	assert_equal "$(port own "$port" </dev/null)" 'ERR Connection refused'
 	kill $pid
@@ -146,16 +151,13 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
 	serve gone -- /bin/sh -c ": >'$top/work/ready'
 		exec socat TCP-LISTEN:7,bind=127.0.0.1,reuseaddr,fork EXEC:cat"
+	soon answered gone 7
 	mkfifo "$top/in"
 	port gone 7 <"$top/in" >"$top/out" 3>&- &
 	pid=$!
 	exec 9>"$top/in"
 	echo hello >&9
-	for i in $(seq 200); do
-		! grep -qs hello "$top/out" || break
-		sleep 0.05
-	done
-	grep -q hello "$top/out"
+	soon grep -qs hello "$top/out"
 	davit stop -t 0 gone
 	exec 9>&-
 	wait $pid || :

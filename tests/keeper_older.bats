@@ -2,6 +2,7 @@
 # A keeper that was started by the davit of the commit before this one, and the
 # davit of this one: an update of the program must not lose what runs.
 load lib
+load keepers
 setup()
 {
 	davit_setup
@@ -10,6 +11,7 @@ setup()
 teardown()
 {
 	[ -z "$older" ] || "$top/davit" rm -f old >/dev/null 2>&1 || :
+	keepers_end
 	davit_teardown
 }
 
@@ -51,8 +53,10 @@ need_older() { [ -n "$older" ] || skip "$OLDER_WHY"; }
 	run -7 davit exec old -- sh -c 'exit 7'
 	davit inspect old keeper/version
 	davit top -n 1 old
-	davit pause old
-	davit resume old
+	[ "$(davit inspect old cgroup/can_pause)" != true ] || {
+		davit pause old
+		davit resume old
+	}
 	davit update --pids-limit 50 old
 	davit rename old other
 	davit rename other old
@@ -68,16 +72,19 @@ need_older() { [ -n "$older" ] || skip "$OLDER_WHY"; }
 @test "an older keeper becomes one of this davit, with all that it holds" {
 	need_older
 	"$older" run -d --name old -- sh -c \
-		'i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); sleep 0.01; done; exit 3'
+		'i=0; until [ -e /tmp/stop ]; do echo $i; i=$((i+1)); sleep 0.01; done; exit 3'
 	davit exec old -- sh -c 'sleep 1; exit 8' & client=$!
 	before=$(davit inspect old keeper/pid)
 	davit upgrade old
 	[ "$(davit inspect old keeper/pid)" = "$before" ]
 	st=0; wait $client || st=$?
 	[ "$st" = 8 ]
+	# Its end may be faster than this one's.
+	davit exec old -- touch /tmp/stop || :
 	run -3 davit wait old
 	davit logs old >log
-	seq 0 199 | cmp - log
+	[ "$(wc -l <log)" -gt 10 ]
+	seq 0 $(($(wc -l <log) - 1)) | cmp - log
 	davit rm old
 }
 

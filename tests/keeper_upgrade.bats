@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: MIT
 # A keeper that executes itself anew: nothing of what it holds may notice.
 load lib
+load keepers
 setup() { davit_setup; }
-teardown() { "$top/davit" rm -f up >/dev/null 2>&1 || :; davit_teardown; }
+teardown()
+{
+	"$top/davit" rm -f up >/dev/null 2>&1 || :
+	keepers_end
+	davit_teardown
+}
 
 keeper_pid() { davit inspect up keeper/pid | tr -dc 0-9; }
 sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 
 @test "the keeper's pid, the sandbox, its log and its exit stay" {
 	davit run -d --name up -- sh -c \
-		'i=0; while [ $i -lt 400 ]; do echo $i; i=$((i+1)); sleep 0.005; done; exit 9'
+		'i=0; until [ -e /tmp/stop ]; do echo $i; i=$((i+1)); sleep 0.005; done; exit 9'
 	before=$(keeper_pid)
 	for _ in 1 2 3 4 5; do
 		davit upgrade up
 	done
 	[ "$(keeper_pid)" = "$before" ]
+	# Its end may be faster than this one's.
+	davit exec up -- touch /tmp/stop || :
 	run -9 davit wait up
 	davit logs up >log
-	seq 0 399 >expected
-	cmp log expected
+	[ "$(wc -l <log)" -gt 10 ]
+	seq 0 $(($(wc -l <log) - 1)) | cmp - log
 	davit rm up
 }
 
@@ -36,7 +44,7 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 		s.serve_forever()
 	EOF
 	davit run -d --name up -v "$PWD/echo.py:/echo.py:ro" -- "$PYTHON" /echo.py
-	davit wait --for ready --timeout 20s up
+	davit wait --for ready --timeout 100s up
 	run "$HELPERS/carry.py" "$top/davit" up "$(sock)" 4 50 20 -- \
 		"$top/davit" upgrade up
 	echo "$output"
@@ -61,6 +69,7 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 
 @test "a paused sandbox stays paused, a terminal stays one" {
 	davit run -d --name up -t -- sh -c 'stty size; read x; tty >/dev/null && exit 4'
+	can_pause up
 	davit pause up
 	davit upgrade up
 	davit ps --json | grep -q '"state":"paused"'
@@ -88,9 +97,9 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 }
 
 @test "limits, time limits and the restart policy go on" {
-	davit run -d --name up --ttl 3s --restart always -- sleep 1000
+	davit run -d --name up --ttl 8s --restart always -- sleep 1000
 	davit upgrade up
-	run -124 timeout 20 "$top/davit" wait up
+	run -124 timeout 100 "$top/davit" wait up
 	davit why up
 	davit rm up
 }
@@ -100,16 +109,6 @@ document()
 {
 	davit ps -a --json | "$PYTHON" -c 'import json, sys
 print(json.load(sys.stdin)[0][sys.argv[1]])' "$1"
-}
-
-soon()
-{
-	local until=$((SECONDS + 10))
-
-	until "$@"; do
-		[ $SECONDS -lt $until ] || fail "never came true: $*"
-		sleep 0.02
-	done
 }
 
 is() { [ "$(document "$1")" = "$2" ]; }
@@ -142,7 +141,7 @@ is() { [ "$(document "$1")" = "$2" ]; }
 	touch hold
 	davit run -d --name up -v "$PWD:/w" --health \
 		'echo on >/w/on; while [ -e /w/hold ]; do sleep 0.01; done; exit 1' \
-		--health-interval 2s --health-retries 1 -- sleep 1000
+		--health-interval 8s --health-retries 1 -- sleep 1000
 	soon test -s on
 	davit upgrade up
 	is health starting
@@ -209,11 +208,11 @@ seen() { DAVIT_RUNDIR=$top/work/other document state; }
 	soon eval 'davit top -n 1 up | grep -c "sleep 1000" | grep -qx 2'
 	rm "$dir/log"
 	mkdir "$dir/log"
-	run -1 timeout 20 "$top/davit" upgrade up
+	run -1 timeout 100 "$top/davit" upgrade up
 	[[ "$output" == *'open log log: Is a directory'* ]]
-	soon test ! -e "/proc/$keeper/fd"
+	soon gone "$keeper"
 	soon is state dead
-	soon test ! -e "/proc/$pid/fd"
+	soon gone "$pid"
 	st=0; wait $client || st=$?
 	[ "$st" = 125 ]
 	run -0 davit why up

@@ -25,3 +25,17 @@ up()
 	shift
 	davit run -d -q --name "$name" "$@" -- sleep 1000 >/dev/null
 }
+
+# What stays away for a moment more than the answer that it is over: keepers
+# answer first, and end then.
+keepers_end()
+{
+	soon none_here || :
+}
+
+# can_pause NAME: else the test is skipped.
+can_pause()
+{
+	[ "$(davit inspect "$1" cgroup/can_pause)" = true ] ||
+		skip 'no control group of version 2'
+}

@@ -349,7 +349,7 @@ s.listen()
 print(s.getsockname()[1], flush=True)
 signal.pause()' "$@" >"$top/port" 3>&- &
 	helper=$!
-	until [ -s "$top/port" ]; do sleep 0.02; done
+	soon [ -s "$top/port" ]
 	port=$(cat "$top/port")
 }
 
@@ -437,7 +437,7 @@ sockets()
 	SECONDS=0
 	run -0 confined -- /bin/sh -c 'sleep 1000 & sh -c "sleep 1000" & echo hi'
 	assert_output hi
-	[ $SECONDS -lt 20 ]
+	[ $SECONDS -lt 500 ]
 	# A shell with job control puts each into a group of its own.
 	run -3 confined -- /bin/bash -c 'set -m; sleep 1000 & sleep 1000 & exit 3'
 	assert_equal "$(davit_processes)" ''
@@ -461,7 +461,7 @@ start_background()
 	davit_pid=$!
 	SECONDS=0
 	until grep -q up "$top/out"; do
-		[ $SECONDS -lt 10 ] || fail 'it does not start'
+		[ $SECONDS -lt 60 ] || fail 'it does not start'
 		kill -0 "$davit_pid" || fail 'it ended'
 		sleep 0.02
 	done
@@ -472,11 +472,7 @@ start_background()
 		'trap "" HUP TERM INT; echo up; while :; do read x; done' <<<''
 	kill -9 "$davit_pid"
 	wait "$davit_pid" || :
-	SECONDS=0
-	while [ -n "$(davit_processes)" ]; do
-		[ $SECONDS -lt 10 ] || fail "left: $(davit_processes)"
-		sleep 0.05
-	done
+	soon none_here
 	[ -n "$(davit_rundir_left)" ]
 	run -0 confined -- true
 	assert_equal "$(davit_rundir_left)" ''

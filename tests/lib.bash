@@ -63,13 +63,8 @@ davit_leaks()
 	[ -z "$left" ] || { echo "left in RUNDIR: $left"; bad=1; }
 	left=$(find "$top/state" -mindepth 1 ! -path "$top/state/seccomp*")
 	[ -z "$left" ] || { echo "left in STATEDIR: $left"; bad=1; }
-	# Others may run davit at the same time: theirs come and go.
-	SECONDS=0
-	while left=$(davit_new_groups); [ -n "$left" ]; do
-		[ $SECONDS -lt 5 ] ||
-			{ echo "groups are left: $left"; bad=1; break; }
-		sleep 0.1
-	done
+	left=$(davit_lasting_groups)
+	[ -z "$left" ] || { echo "groups are left: $left"; bad=1; }
 	return $bad
 }
 
@@ -90,8 +85,9 @@ davit_processes()
 {
 	local file pid
 
-	for file in $(grep -lsz -- "^DAVIT_TEST_MARK=$top\$" \
-		/proc/[0-9]*/environ); do
+	# grep itself is not to be found.
+	for file in $(env -u DAVIT_TEST_MARK grep -lsz -- \
+		"^DAVIT_TEST_MARK=$top\$" /proc/[0-9]*/environ); do
 		pid=${file#/proc/}
 		pid=${pid%/environ}
 		# Our own subshells are forks of bats: no mark in their
@@ -118,6 +114,48 @@ davit_groups()
 	done </proc/self/cgroup | sort -u
 }
 
+# soon COMMAND...: it comes to succeed; a minute is for machines that are slow.
+soon()
+{
+	local until=$((SECONDS + 60))
+
+	until "$@"; do
+		[ $SECONDS -lt $until ] || fail "never came true: $*"
+		sleep 0.02
+	done
+}
+
+# runs_here TEXT: is TEXT in the command line of a process of this test?
+runs_here()
+{
+	[[ $(davit_processes) == *"$1"* ]]
+}
+
+none_here()
+{
+	[ -z "$(davit_processes)" ]
+}
+
+# gone PID: it has ended, and perhaps PID 1 has not taken note of it yet.
+gone()
+{
+	! grep -qs '^State:.[^ZX]' "/proc/$1/status"
+}
+
+# Of the groups that are new, those that stay. Others may run davit at the same
+# time: theirs come and go, so only what was there at every look counts.
+davit_lasting_groups()
+{
+	local left until=$((SECONDS + 10))
+
+	left=$(davit_new_groups)
+	while [ -n "$left" ] && [ $SECONDS -lt $until ]; do
+		sleep 0.1
+		left=$(comm -12 <(echo "$left") <(davit_new_groups))
+	done
+	echo "$left"
+}
+
 # Those that are new and not in use by somebody else's sandbox.
 davit_new_groups()
 {
@@ -125,8 +163,10 @@ davit_new_groups()
 
 	comm -13 <(echo "$groups_before") <(davit_groups) |
 		while read -r group; do
-			pid=$(head -n 1 "$group/cgroup.procs" 2>/dev/null) ||
-				continue
+			[ -e "$group" ] || continue
+			# They may all be in groups below.
+			pid=$(find "$group" -name cgroup.procs -exec cat {} + \
+				2>/dev/null | head -n 1) || :
 			[ -z "$pid" ] || grep -qsz -- \
 				"^DAVIT_TEST_MARK=$top\$" "/proc/$pid/environ" ||
 				continue

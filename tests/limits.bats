@@ -30,8 +30,13 @@ need_limit()
 
 @test "a fork bomb under --pids-limit 64 is contained, and the record says so" {
 	need_limit --pids-limit 64
-	recorded --pids-limit 64 --timeout 2s --stop-timeout 0 -- /bin/sh -c \
-		'bomb() { bomb | bomb & bomb; }; bomb' 2>/dev/null >&2
+	# Where there is little of a processor it takes longer to come so far.
+	for time in 2s 20s 60s; do
+		recorded --pids-limit 64 --timeout $time --stop-timeout 0 -- \
+			/bin/sh -c 'bomb() { bomb | bomb & bomb; }; bomb' \
+			2>/dev/null >&2
+		[ "$(field limits_hit)" = '[]' ] || break
+	done
 	assert_equal "$(field limits_hit)" '["pids"]'
 	[ "$(field pids_refused)" -gt 0 ]
 }
@@ -89,7 +94,9 @@ except OSError:
 		/bin/sh -c 'while :; do :; done'
 	assert_equal $status 124
 	used=$(($(field rusage.user_us) + $(field rusage.system_us)))
-	[ $used -lt 450000 ] || fail "used $used us of a second"
+	# It may have been told late that its second is over.
+	wall=$(($(field wall_ns) / 1000))
+	[ $used -lt $((wall * 45 / 100)) ] || fail "used $used of $wall us"
 }
 
 @test "limits are not put on the caller's own groups" {
@@ -178,9 +185,10 @@ os.write(os.open("/tmp/x", os.O_CREAT | os.O_WRONLY), b"x" * 1000)
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.write(os.open("/tmp/x", os.O_APPEND | os.O_WRONLY), b"x")'
-	run -0 sandbox --umask 027 --nice 5 --oom-score-adj 500 -- /bin/sh -c \
-		'umask; nice; cat /proc/self/oom_score_adj'
-	assert_output $'0027\n5\n500'
+	# The most that there is: an ordinary user cannot have less than now.
+	run -0 sandbox --umask 027 --nice 19 --oom-score-adj 1000 -- \
+		/bin/sh -c 'umask; nice; cat /proc/self/oom_score_adj'
+	assert_output $'0027\n19\n1000'
 }
 
 @test "--ulimit, --umask, --nice, --oom-score-adj" {

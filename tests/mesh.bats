@@ -17,20 +17,11 @@ setup()
 
 teardown()
 {
-	[ -z "${pid:-}" ] || kill -KILL "$pid" 2>/dev/null || true
+	if [ -n "${pid:-}" ]; then
+		kill -KILL "$pid" 2>/dev/null || true
+		soon none_here || true
+	fi
 	davit_teardown
-}
-
-# until_true SECONDS COMMAND...
-until_true()
-{
-	local until=$((SECONDS + $1))
-
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $until ] || return 1
-		sleep 0.05
-	done
 }
 
 # Sets $host to the pid of the host "reader". What is compared is no argument of
@@ -43,11 +34,6 @@ host_runs()
 	host=
 	[[ $all =~ ([0-9]+)\ \([^\ ]*mesh-fdpass\ reader ]] || return 1
 	host=${BASH_REMATCH[1]}
-}
-
-nothing_runs()
-{
-	[ -z "$(davit_processes)" ]
 }
 
 @test "the examples are short" {
@@ -87,29 +73,29 @@ nothing_runs()
 	mkfifo "$top/never"
 	"$examples/mesh-fdpass" "$top/never" 3>&- &
 	pid=$!
-	until_true 10 host_runs
+	soon host_runs
 	kill -KILL $pid
 	wait $pid || true
-	until_true 10 nothing_runs
+	soon none_here
 }
 
 @test "a signal for the terminal's group does not reach the hosts" {
 	mkfifo "$top/never"
 	"$examples/mesh-fdpass" "$top/never" 3>&- &
 	pid=$!
-	until_true 10 host_runs
+	soon host_runs
 	[ "$(ps -o sid= -p "$host")" -eq "$host" ]
 	kill -TERM $pid
 	wait $pid || true
-	until_true 10 nothing_runs
+	soon none_here
 }
 
 @test "a host shows its name, and no secret in its environment" {
 	mkfifo "$top/never"
 	"$examples/mesh-fdpass" "$top/never" 3>&- &
 	pid=$!
-	until_true 10 host_runs
-	until_true 10 grep -q mesh-fdpass "/proc/$host/comm"
+	soon host_runs
+	soon grep -q mesh-fdpass "/proc/$host/comm"
 	# The program's own name is kept, the host's is its last argument.
 	run -0 tr '\0' ' ' <"/proc/$host/cmdline"
 	assert_output "$examples/mesh-fdpass reader "
@@ -117,5 +103,5 @@ nothing_runs()
 	assert_regex "$output" '^DAVIT_MESH_HOST=3,[0-9a-f]{32}$'
 	kill -KILL $pid
 	wait $pid || true
-	until_true 10 nothing_runs
+	soon none_here
 }

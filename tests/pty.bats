@@ -42,11 +42,12 @@ in_reach()
 	term restored
 	# Some of these ends were davit's own, by a signal that it cannot take:
 	# the next davit cleans up.
-	SECONDS=0
-	until sandbox -- true && [ -z "$(davit_rundir_left)" ]; do
-		[ $SECONDS -lt 10 ] || fail "left: $(davit_rundir_left)"
-		sleep 0.1
-	done
+	soon cleaned
+}
+
+cleaned()
+{
+	sandbox -- true && [ -z "$(davit_rundir_left)" ]
 }
 
 @test "^C and ^\\ reach the command" {

@@ -28,7 +28,7 @@ setup()
 serve()
 {
 	coproc server { exec "$1" server "$sock" 3>&-; }
-	read -r -t 20 line <&"${server[0]}"
+	read -r -t 100 line <&"${server[0]}"
 	[[ $line == *ready ]]
 }
 
@@ -50,14 +50,14 @@ checks()
 
 @test "containerd's client and our server" {
 	serve "$our_peer"
-	run timeout 60 "$go_peer" client "$sock"
+	run timeout 200 "$go_peer" client "$sock"
 	checks ping echo '3 MiB' 'unknown method' 'unknown service' failure \
 		deadline cancel 'too long' '32 in flight' 'ping at the end'
 }
 
 @test "our client and containerd's server" {
 	serve "$go_peer"
-	run timeout 60 "$our_peer" client "$sock"
+	run timeout 200 "$our_peer" client "$sock"
 	checks ping echo '3 MiB' 'unknown method' failure deadline cancel \
 		metadata '32 in flight' 'ping at the end'
 }

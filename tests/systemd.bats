@@ -108,8 +108,9 @@ told()
 }
 
 @test "the watchdog is fed while the command runs" {
-	managed --set WATCHDOG_USEC=20000 --set WATCHDOG_PID=SELF \
-		-- run -- sleep 0.3
+	managed --set WATCHDOG_USEC=20000 --set WATCHDOG_PID=SELF --fed 5 \
+		-- run -v "$top/man:$top/man:ro" -- sh -c \
+		"until [ -e $top/man/fed ]; do sleep 0.01; done"
 	[ "$(grep -cFx '["main", "WATCHDOG=1\n"]' <<<"$output")" -ge 5 ] ||
 		fail "$output"
 	managed --set WATCHDOG_USEC=20000 --set WATCHDOG_PID=1 \

@@ -78,7 +78,7 @@ vectors()
 	vectors start
 	SECONDS=0
 	until [ -e "$top/said" ]; do
-		[ $SECONDS -lt 20 ]
+		[ $SECONDS -lt 60 ]
 		sleep 0.05
 	done
 	assert_equal "$(cat "$top/said")" 'debug unset --foo'

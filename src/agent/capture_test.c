@@ -100,6 +100,18 @@ static void send_bytes(int fd, size_t len)
 }
 
 /*
+ * As send_bytes(), and until it has arrived: a busy machine carries it on only
+ * later. Whoever captures it has it before the socket does.
+ */
+static void send_through(int fd, size_t len)
+{
+	char byte;
+
+	send_bytes(fd, len);
+	CHECK_EQ(recv(fd, &byte, 1, 0), 1);
+}
+
+/*
  * The kernel begins to stamp packets a moment after the first socket wants it;
  * until then the time is that of the reading. Wait for that moment: a packet
  * whose time is before its reading.
@@ -213,8 +225,8 @@ TEST(capture_of_the_loopback_has_lengths_and_times)
 	try_read(&t);
 	before = now_unix_ns();
 	for (size_t i = 0; i < 10; i++)
-		send_bytes(udp, 100 + i);
-	send_bytes(udp, 60000);
+		send_through(udp, 100 + i);
+	send_through(udp, 60000);
 	after = now_unix_ns();
 	s = stop(&t, c);
 	CHECK_EQ(s.n, 11); /* each once, though it left and arrived */
@@ -244,8 +256,8 @@ TEST(capture_with_a_snaplen_keeps_the_original_length)
 	ENTER_NET();
 	udp = make_udp();
 	c = start(&t, "lo", 60);
-	send_bytes(udp, 1000);
-	send_bytes(udp, 1);
+	send_through(udp, 1000);
+	send_through(udp, 1);
 	s = stop(&t, c);
 	CHECK_EQ(s.n, 2);
 	CHECK_EQ(s.cap[0], 60);
@@ -293,7 +305,7 @@ TEST(capture_is_read_by_tshark_and_capinfos)
 	c = start(&t, "lo", 128);
 	before = now_unix_ns();
 	for (size_t i = 0; i < 5; i++)
-		send_bytes(udp, 80 + i);
+		send_through(udp, 80 + i);
 	after = now_unix_ns();
 	stop(&t, c);
 	dv_close(udp);
@@ -339,15 +351,13 @@ TEST(slow_client_loses_packets_that_are_counted)
 	struct dv_capture *c;
 	struct seen s;
 	struct try t;
-	char byte;
 	int udp;
 
 	ENTER_NET();
 	udp = make_udp();
 	c = start(&t, "lo", 0);
 	for (int i = 0; i < PACKETS; i++) {
-		send_bytes(udp, LEN);
-		CHECK_EQ(recv(udp, &byte, 1, 0), 1);
+		send_through(udp, LEN);
 		while (dv_loop_dispatch(t.loop, 0) > 0)
 			;
 	}
@@ -366,16 +376,13 @@ TEST(client_that_never_reads_has_five_seconds)
 {
 	struct dv_capture *c;
 	struct try t;
-	char byte;
 	int udp;
 
 	ENTER_NET();
 	udp = make_udp();
 	c = start(&t, "lo", 0);
-	for (int i = 0; i < 20; i++) {
-		send_bytes(udp, 50000);
-		CHECK_EQ(recv(udp, &byte, 1, 0), 1);
-	}
+	for (int i = 0; i < 20; i++)
+		send_through(udp, 50000);
 	dv_capture_stop(c);
 	dv_capture_stop(c);
 	TRY_UNTIL(&t, t.done);

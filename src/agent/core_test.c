@@ -405,7 +405,8 @@ static void one_in_vfork(void)
 
 TEST(thread_that_does_not_stop_is_left_out_after_the_deadline)
 {
-	struct dv_core_opts o = { .size = sizeof(o), .stop_ms = 20 };
+	/* The other one has to stop in it, however busy the machine is. */
+	struct dv_core_opts o = { .size = sizeof(o), .stop_ms = 2000 };
 
 	tids = (_Atomic pid_t *)map(4096, PROT_READ | PROT_WRITE, MAP_SHARED);
 	struct target t = target_start(one_in_vfork);
@@ -747,7 +748,7 @@ TEST(process_of_another_user_is_refused_with_a_hint)
 		struct dv_err err = DV_ERR_INIT;
 
 		if (setresuid(65534, 65534, 65534) < 0)
-			dv_child_end(1);
+			dv_child_end(77);
 		dv_child_end(dv_core_write(t.pid, 1, NULL, &err) != -EPERM ||
 			     err.code != DV_DENIED ||
 			     !strstr(err.hint, "it belongs to user 0"));
@@ -755,9 +756,11 @@ TEST(process_of_another_user_is_refused_with_a_hint)
 	int status;
 
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK_EQ(status, 0);
 	target_answers(&t);
 	target_end(&t);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("root may not become another user here");
+	CHECK_EQ(status, 0);
 }
 
 TEST(bad_options_are_refused)

@@ -161,12 +161,16 @@ TEST(blocking_calls_return_answers_and_failures)
 
 TEST(deadline_ends_the_call_here_whatever_the_server_does)
 {
-	struct result res = { 0 }, later = { 0 };
+	struct result res = { 0 }, other = { 0 }, later = { 0 };
 	struct pair p;
 	uint8_t buf[64];
 
 	pair_open(&p);
 	p.raw = true;
+	start(&p, "Ping", -1, false, &other);
+	try_pump(p.t.loop);
+	CHECK_EQ(recv(p.server_fd, buf, sizeof(buf), 0), 34);
+	/* On a connection that is there it goes out at once. */
 	start(&p, "Ping", 20, false, &res);
 	until(&p, &res.n, 1);
 	CHECK_EQ(res.r, -ETIMEDOUT);
@@ -174,10 +178,13 @@ TEST(deadline_ends_the_call_here_whatever_the_server_does)
 	/* It went out with what was left, and what comes late is ignored. */
 	CHECK(recv(p.server_fd, buf, sizeof(buf), 0) > 34);
 	start(&p, "Ping", -1, false, &later);
-	try_write(&p.t, p.server_fd, "\0\0\0\2\0\0\0\1\2\0\x12\0", 12);
 	try_write(&p.t, p.server_fd, "\0\0\0\2\0\0\0\3\2\0\x12\0", 12);
+	try_write(&p.t, p.server_fd, "\0\0\0\2\0\0\0\1\2\0\x12\0", 12);
+	try_write(&p.t, p.server_fd, "\0\0\0\2\0\0\0\5\2\0\x12\0", 12);
 	until(&p, &later.n, 1);
 	CHECK_EQ(later.r, 0);
+	CHECK_EQ(other.n, 1);
+	CHECK_EQ(other.r, 0);
 	CHECK_EQ(res.n, 1);
 	pair_close(&p);
 }
@@ -292,7 +299,7 @@ TEST(free_cancels_queued_and_sent_calls)
 	try_close(&p.t);
 	pair_open(&p);
 	p.late = true;
-	start(&p, "Ping", 5000, true, &queued);
+	start(&p, "Ping", 20000, true, &queued);
 	try_pump(p.t.loop);
 	pair_close(&p);
 	CHECK_EQ(queued.err.code, DV_CANCELLED);

@@ -95,7 +95,7 @@ TEST(flood_drops_the_oldest)
 {
 	struct rlimit old, new;
 	uint64_t first, second, id;
-	int fds[DV_DATA_MAX + 1];
+	int fds[DV_DATA_MAX + 1], got;
 	struct dv_err err = DV_ERR_INIT;
 	struct room r;
 	char c;
@@ -114,9 +114,9 @@ TEST(flood_drops_the_oldest)
 	CHECK_EQ(dv_data_count(r.data), DV_DATA_MAX);
 	CHECK_EQ(recv(fds[0], &c, 1, MSG_DONTWAIT), 0);
 	CHECK_EQ(dv_data_claim(r.data, first, &err), -ENOENT);
-	c = (char)dv_data_claim(r.data, second, &err);
-	CHECK(c >= 0);
-	dv_close(c);
+	got = dv_data_claim(r.data, second, &err);
+	CHECK(got >= 0);
+	dv_close(got);
 	for (int i = 0; i <= DV_DATA_MAX; i++)
 		dv_close(fds[i]);
 	close_room(&r);

@@ -260,7 +260,6 @@ TEST(deadline_starts_with_the_first_byte)
 TEST(data_connection_that_nobody_claims_expires)
 {
 	uint8_t buf[22];
-	struct dv_rd rd = dv_rd_mem(buf + 14, 8);
 	int fd[3], got;
 	struct house h;
 	char c;
@@ -270,9 +269,18 @@ TEST(data_connection_that_nobody_claims_expires)
 		fd[i] = knock(&h);
 		say(&h, fd[i], "CONNECT 2\n");
 	}
-	try_read(&h.t, fd[0], buf, sizeof(buf));
-	got = dv_data_claim(h.data, dv_rd_le64(&rd), NULL);
-	CHECK(got >= 0);
+	for (;;) {
+		struct dv_rd rd = dv_rd_mem(buf + 14, 8);
+
+		try_read(&h.t, fd[0], buf, sizeof(buf));
+		got = dv_data_claim(h.data, dv_rd_le64(&rd), NULL);
+		if (got >= 0)
+			break;
+		/* We were kept from it for too long: try with another one. */
+		dv_close(fd[0]);
+		fd[0] = knock(&h);
+		say(&h, fd[0], "CONNECT 2\n");
+	}
 	for (int i = 1; i < 3; i++) {
 		try_read(&h.t, fd[i], buf, sizeof(buf));
 		while (recv(fd[i], &c, 1, 0) != 0)

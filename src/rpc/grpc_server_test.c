@@ -379,7 +379,7 @@ TEST(deadline_ends_a_held_call_with_its_status)
 	begin();
 	w = join(NULL, 0);
 	put_hello(&b);
-	put_open(&b, 1, "Hang", "20m");
+	put_open(&b, 1, "Hang", "500m"); /* time enough to begin */
 	put_message(&b, 1, END_STREAM, NULL, 0);
 	raw_say(&w, &b);
 	raw_wait(&w, F_HEADERS, 1, 0);
@@ -747,21 +747,36 @@ TEST(flood_by_a_peer_that_never_reads_is_not_answered_without_end)
 
 /* ---- windows ------------------------------------------------------------ */
 
-TEST(window_shut_for_good_ends_the_call_at_its_deadline)
+/* Two calls with @timeout, and no window. True: both have begun in it. */
+static bool call_without_window(struct raw *w, const char *timeout)
 {
 	dv_autobuf b = TRY_BUF;
 	uint8_t msg[8];
-	struct raw w;
 
-	begin();
-	w = join(NULL, 0);
 	dv_buf_puts(&b, TRY_PREFACE);
 	put_setting(&b, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
-	put_open(&b, 1, "Big", "50m");
+	put_open(&b, 1, "Big", timeout);
 	put_message(&b, 1, END_STREAM, msg, number(msg, 3 * MIB));
-	put_open(&b, 3, "Stream", "50m");
+	put_open(&b, 3, "Stream", timeout);
 	put_message(&b, 3, END_STREAM, msg, number(msg, 1000));
-	raw_say(&w, &b);
+	raw_say(w, &b);
+	return t.n_calls == 1 && t.n_ready == 1;
+}
+
+TEST(window_shut_for_good_ends_the_call_at_its_deadline)
+{
+	static const char *const timeouts[] = { "50m", "500m", "5S", "50S" };
+	struct raw w;
+
+	/* A call whose time is over before it began has nothing to reset. */
+	for (size_t i = 0; i < DV_ARRAY_LEN(timeouts); i++) {
+		begin();
+		w = join(NULL, 0);
+		if (call_without_window(&w, timeouts[i]))
+			break;
+		leave(&w);
+		end();
+	}
 	CHECK_EQ(t.n_calls, 1);
 	raw_wait(&w, F_RST, 1, 0);
 	raw_wait(&w, F_RST, 3, 0);

@@ -16,6 +16,7 @@ struct try_tree {
 	struct dv_deferred *late; /* the entry that is never answered */
 	uint64_t level;
 	unsigned int n_wide; /* entries of "wide" */
+	bool all_answer;     /* no "late" */
 	bool done;
 	int r;
 	struct dv_err err;
@@ -56,7 +57,7 @@ static void root(struct dv_inspect *in, void *obj)
 	dv_inspect_u64(in, "fixed", 5, DV_INSPECT_SAFE);
 	dv_inspect_set_u64(in, "level", t->level, 0, set_level, &t->level);
 	dv_inspect_dir(in, "wide", wide, t, 0);
-	if (dv_inspect_wants(in, "late", 0) && !t->late)
+	if (dv_inspect_wants(in, "late", 0) && !t->late && !t->all_answer)
 		t->late = dv_inspect_defer(in, "late", DV_INSPECT_VALUE);
 }
 
@@ -214,9 +215,18 @@ TEST(query_never_fails_and_update_says_why)
 TEST(deadline_gives_what_there_is)
 {
 	struct try_tree t;
+	int r = -ETIMEDOUT;
 
 	tree_open(&t, false);
-	CHECK_EQ(inspect(&t, "", 0, 200), 0);
+	/*
+	 * The answer comes 20 ms before the deadline, which is not enough for a
+	 * machine that is busy right then.
+	 */
+	for (int i = 0; i < 100 && r == -ETIMEDOUT; i++) {
+		t.late = dv_deferred_drop(t.late);
+		r = inspect(&t, "", 0, 200);
+	}
+	CHECK_EQ(r, 0);
 	CHECK_EQ(dv_node_get_unsigned(dv_node_find(t.node, "fixed")), 5);
 	CHECK_EQ(dv_node_get_error(dv_node_find(t.node, "late")),
 		 DV_NODE_UNRESOLVED);
@@ -240,8 +250,8 @@ TEST(answer_that_is_too_large_is_pruned)
 
 	tree_open(&t, false);
 	t.n_wide = 60000; /* some 5 MiB */
-	t.late = NULL;
-	CHECK_EQ(inspect(&t, "", 3, 500), 0);
+	t.all_answer = true;
+	CHECK_EQ(inspect(&t, "", 3, 20000), 0);
 	CHECK_EQ(dv_node_kind(dv_node_find(t.node, "wide")),
 		 DV_NODE_UNEVALUATED);
 	CHECK_EQ(dv_node_get_unsigned(dv_node_find(t.node, "fixed")), 5);

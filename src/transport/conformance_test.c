@@ -123,8 +123,8 @@ static void connect_two(struct bed *b, int fds[2])
 	}
 	b->accepted = b->dialled = -1;
 	CHECK_EQ(dv_dial_start(&dial, b->loop, &b->target,
-			       b->fx->handshake ? PORT : 0, 5000, on_dialled, b,
-			       NULL),
+			       b->fx->handshake ? PORT : 0, 20000, on_dialled,
+			       b, NULL),
 		 0);
 	CHECK_EQ(b->dialled, -1);
 	TRY_UNTIL(b->loop, b->dialled >= 0 && b->accepted >= 0);

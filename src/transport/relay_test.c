@@ -123,6 +123,7 @@ TEST(tunnel_bulk_is_spliced_and_a_dead_reader_is_an_end)
 {
 	struct bed bed;
 
+	signal(SIGPIPE, SIG_DFL); /* whatever we were started with */
 	bed_begin(&bed);
 	bed.a.to_send = (size_t)1 << 30;
 	bed_start(&bed);

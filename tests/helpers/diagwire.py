@@ -19,7 +19,7 @@ SANDBOX = "davit.v1.Sandbox"
 UNKNOWN, INVALID, DEADLINE, NOT_FOUND, DENIED = 2, 3, 4, 5, 7
 EXHAUSTED, PRECONDITION, UNIMPLEMENTED = 8, 9, 12
 # A peer that takes longer than this hangs.
-PATIENCE = 30
+PATIENCE = 100
 
 
 def varint(v):
@@ -229,6 +229,15 @@ def data_conn(path):
     s.id, = struct.unpack("<Q", s.read(8))
     assert s.id != 0
     return s
+
+
+def waited(pid="self"):
+    """Seconds that a process was ready and had no processor, as far as told."""
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+            return int(f.read().split()[1]) / 1e9
+    except OSError:
+        return 0
 
 
 def good_client(path):

@@ -23,7 +23,7 @@ from diagwire import (
     PING, PONG,
     SANDBOX, UNKNOWN, Gone, Refused, Sock, answer_of, control, data_conn,
     exec_msg, field, frame, get, good_client, inspect_int, main, msg, request,
-    run, success, until, varint, wait)
+    run, success, until, varint, wait, waited)
 from vectors import (
     DATA_ANSWER, DATA_FRAME, EVEN, EVEN_ANSWER, LONG, LONG_ANSWER, PREFACE,
     REQUESTS, grpc_post, h2, h2_data, literal)
@@ -33,8 +33,9 @@ MIB = 1 << 20
 # What a heap may keep after everything was freed: pages between blocks that
 # live on, records of up to 1,024 exited processes, and buffers that are kept.
 SLACK = 2 * MIB
-# Good clients get in "at once": some ms, but this machine has others on it.
-AT_ONCE = 5
+# Good clients get in "at once": some ms, but this machine has others on it. It
+# is less than any time-out of the agent that would let them in after all.
+AT_ONCE = 9
 
 
 class Baseline:
@@ -54,9 +55,9 @@ class Baseline:
         with control(agent.path) as c:
             until(lambda: inspect_int(c, "agent/fds") <= self.fds,
                   f"{self.fds} descriptors again")
-            assert inspect_int(c, "conns/open") == 1
-            assert inspect_int(c, "rpc/in_flight") == 0
-            assert inspect_int(c, "data/unclaimed") == 0
+            for what, n in (("conns/open", 1), ("rpc/in_flight", 0),
+                            ("data/unclaimed", 0)):
+                until(lambda: inspect_int(c, what) == n, f"{what} is {n}")
             c.ping()
         # It gives back what it does not need as soon as it has nothing to do,
         # so nothing is asked of it here. A sanitizer holds back what was
@@ -70,8 +71,12 @@ class Baseline:
 
 
 def at_once(agent):
+    """Neither we nor the agent are to blame where others have the machine."""
+    before = waited(), waited(agent.pid)
     took = good_client(agent.path)
-    assert took < AT_ONCE * (4 if agent.sanitized() else 1), f"{took:.1f} s"
+    others = waited() - before[0] + waited(agent.pid) - before[1]
+    assert took - others < (20 if agent.sanitized() else AT_ONCE), \
+        f"{took:.1f} s, {others:.1f} s of it without a processor"
 
 
 def flood(path, n, first=b""):
@@ -253,10 +258,10 @@ def first_bytes(agent):
             assert len(s.rest()) < 200, head[:20]
     # A handshake has two seconds from its first byte on.
     with Sock(agent.path) as s:
-        s.send(b"CONN")
         began = time.monotonic()
+        s.send(b"CONN")
         s.rest()
-        assert 1 < time.monotonic() - began < 20
+        assert 1 < time.monotonic() - began < PATIENCE
     # Bytes behind CONNECT 2 could not be given back.
     with Sock(agent.path) as s:
         s.send(b"CONNECT 2\nxyz")
@@ -644,8 +649,11 @@ def last_descriptor(agent):
     """A restart that has one descriptor left says what it is missing."""
     before = Baseline(agent)
     with control(agent.path) as c:
-        c.ping()
-        used = {int(n) for n in os.listdir(f"/proc/{agent.pid}/fd")}
+        used, seen = None, set()
+        while used != seen:  # what has just ended is closed soon
+            used = seen
+            c.ping()
+            seen = {int(n) for n in os.listdir(f"/proc/{agent.pid}/fd")}
         free = [n for n in range(max(used) + 3) if n not in used]
         old = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
         for left, word in ((0, "saved state"), (1, "watch the process")):
@@ -701,7 +709,13 @@ def streams(agent):
     can get, of each kind, and reads none. Others have theirs.
     """
     before = Baseline(agent)
-    for begin in (kmsg_flow, attached, unread_output, followed_file):
+    kinds = [attached, unread_output, followed_file]
+    try:
+        os.close(os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK))
+        kinds.append(kmsg_flow)
+    except OSError:
+        print("# streams: no kernel log here")
+    for begin in kinds:
         ours, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:

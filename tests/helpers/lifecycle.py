@@ -57,7 +57,7 @@ faults, counts, lock = [], {}, threading.Lock()
 
 def call(*words):
     return subprocess.run([DAVIT, *words], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=60)
+                          stdin=subprocess.DEVNULL, timeout=200)
 
 
 class Box:
@@ -81,7 +81,7 @@ class Box:
 
     def seen(self):
         """The state as ps says it, once it is one that lasts."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             d = self.document()
             state = d["state"] if d else None
@@ -106,7 +106,7 @@ class Box:
         d = self.document()
         os.kill(d["keeper"], signal.SIGKILL)
         # The lock is let go when the process has gone.
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while self.seen() != "dead" and time.monotonic() < until:
             time.sleep(0.005)
 
@@ -150,7 +150,7 @@ class Box:
 
     def find_name(self, other):
         """It has its old name or the other one, or changes it just now."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + 20
         while time.monotonic() < until:
             time.sleep(0.03)
             old, self.name = self.name, other
@@ -167,6 +167,9 @@ class Box:
         if verb == "rename":
             self.find_name(f"box{self.nr}-{self.turn + 1}")
         for _ in range(200):
+            # Who asks later is answered later: a keeper that answers this has
+            # begun what it was asked before.
+            call("inspect", self.name, "keeper/pid")
             seen = self.seen()
             # What is under way ends soon; whether it began is not known.
             time.sleep(0.03)

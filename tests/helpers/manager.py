@@ -10,6 +10,7 @@
   --unset K     do not set this one
   --abstract    the notify socket has no path
   --ready SH    run this with sh -c when READY=1 came
+  --fed N       make the file DIR/fed when WATCHDOG=1 came N times
   --term        send SIGTERM when READY=1 came
   --knock       say CONNECT 1 at door-0 before CMD is started; the answer is
                 printed as ["answer", text]
@@ -38,6 +39,7 @@ def parse():
     p.add_argument("--unset", action="append", default=[])
     p.add_argument("--abstract", action="store_true")
     p.add_argument("--ready")
+    p.add_argument("--fed", type=int, default=0)
     p.add_argument("--term", action="store_true")
     p.add_argument("--knock", action="store_true")
     p.add_argument("--dir", required=True)
@@ -105,6 +107,10 @@ def on_message(args, s, pid):
     sender = struct.unpack("3i", control[0][2])[0]
     text = data.decode()
     say("main" if sender == pid else "other", text)
+    if "WATCHDOG=1" in text.split("\n"):
+        args.fed -= 1
+        if args.fed == 0:
+            open(args.dir + "/fed", "w").close()
     if "READY=1" not in text.split("\n"):
         return
     if args.ready:

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 		.size = sizeof(opts),
 		.peer_window = 4 << 20,
 		.max_links = 256,
-		.hello_ms = 2000,
+		.hello_ms = 4000,
 	};
 	struct victim v = { .listener = DV_LISTENER_INIT, .in = DV_SRC_INIT };
 	struct dv_err err = DV_ERR_INIT;

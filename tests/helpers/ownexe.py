@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Inside of a sandbox, as its root: get hold of the program file of whoever
 places processes in it, and try to change that: ownexe.py DEV INODE REPORT. A
-program that says "#!/proc/self/exe" is executed again and again meanwhile.
+program that says "#!/proc/self/exe" is executed meanwhile.
 """
 import os
 import sys
 import time
 
 dev, inode, report = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-until = time.monotonic() + 20
+until = time.monotonic() + 60
 fd = -1
 print("on", flush=True)
 while fd < 0 and time.monotonic() < until:

@@ -13,6 +13,8 @@ import termios
 import time
 
 DAVIT, DIR = sys.argv[2:4]
+# What takes longer than this hangs, also on a machine that is slow and busy.
+PATIENCE = 60
 
 
 class Terminal:
@@ -57,7 +59,7 @@ class Terminal:
             except OSError:
                 pass
 
-    def expect(self, pattern, seconds=10):
+    def expect(self, pattern, seconds=PATIENCE):
         """Waits for it; returns the match and forgets all up to its end."""
         end = time.monotonic() + seconds
         while not (match := re.search(pattern.encode(), self.seen)):
@@ -71,12 +73,12 @@ class Terminal:
         return not termios.tcgetattr(self.slave)[3] & termios.ICANON
 
     def wait_raw(self):
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while not self.raw():
             assert time.monotonic() < end, "never raw"
             self.pump(0.01)
 
-    def wait(self, seconds=10):
+    def wait(self, seconds=PATIENCE):
         """The exit status, as a shell would say; the terminal is whole."""
         end = time.monotonic() + seconds
         while True:
@@ -157,12 +159,12 @@ def restored():
     restored_after(0, "--", "true")
     restored_after(3, "--", "sh", "-c", "stty raw -echo; exit 3")
     restored_after(137, "--", "sh", "-c", "kill -9 $$")
-    restored_after(124, "--timeout", "200ms", "--", "sleep", "100")
+    restored_after(124, "--timeout", "200ms", "--", "sleep", "1000")
     restored_after(127, "--", "no-such-command")
     restored_after(126, "--", "/etc/passwd")
     restored_after(125, "-v", "/none:/x", "--", "true")
     for name in ("TERM", "HUP", "INT", "QUIT"):
-        t = davit("--", "sleep", "100")
+        t = davit("--", "sleep", "1000")
         t.wait_raw()
         os.kill(t.pid, getattr(signal, "SIG" + name))
         equal(t.wait(), 128 + getattr(signal, "SIG" + name))
@@ -171,27 +173,37 @@ def restored():
     with open(DAVIT, "rb") as f:
         sanitized = b"__asan_init" in f.read()
     for name in ("ABRT", "ALRM") if sanitized else ("SEGV", "ABRT", "ALRM"):
-        t = davit("--", "sleep", "100")
+        t = davit("--", "sleep", "1000")
         t.wait_raw()
         os.kill(t.pid, getattr(signal, "SIG" + name))
         t.wait()
         t.restored()
 
 
+# No shell: one that comes to its "read", or whose child has just ended, can lose
+# a ^C (1 of some hundred on a plain pty of a busy machine), and bash ignores ^\.
+CAUGHT = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print("ready", flush=True)
+signal.sigwait([signal.SIGINT])
+print("got it", flush=True)
+sys.exit(9)
+"""
+
+
 def interrupt():
-    # It waits in a builtin: a bash that waits for a child can lose a ^C that
-    # comes just when the child has ended (1 of 5,600, on a plain pty).
-    t = davit("--", "bash", "-c",
-              "trap 'echo got it; exit 9' INT; echo ready; read x")
+    t = davit("--", "/usr/bin/python3", "-c", CAUGHT)
     t.expect("ready")
     t.write(b"\x03")
     t.expect("got it")
     equal(t.wait(), 9)
     t.restored()
-    t = davit("--", "sh", "-c", "echo ready; exec sleep 100")
+    t = davit("--", "/usr/bin/python3", "-c",
+              "import time; print('ready', flush=True); time.sleep(1000)")
     t.expect("ready")
     t.write(b"\x1c")
-    assert t.wait() == 131
+    equal(t.wait(), 131)
 
 
 def end_of_file():
@@ -217,14 +229,14 @@ def paste():
     data = bytes(i * i % 251 for i in range(4093)) * (size // 4093 + 1)
     data = data[:size]
     t.write(data)
-    t.expect(hashlib.sha256(data).hexdigest(), 30)
+    t.expect(hashlib.sha256(data).hexdigest())
     equal(t.wait(), 0)
     t.restored()
 
 
 def much_output():
     t = davit("--", "seq", "200000")
-    t.expect("\n200000\r\n", 30)
+    t.expect("\n200000\r\n")
     equal(t.wait(), 0)
 
 
@@ -296,11 +308,11 @@ def logged():
 
 def hang_up():
     """The terminal goes away: the command is told, and nothing is left."""
-    t = davit("--", "sleep", "100")
+    t = davit("--", "sleep", "1000")
     t.wait_raw()
     os.close(t.slave)
     os.close(t.master)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while True:
         pid, status = os.waitpid(t.pid, os.WNOHANG)
         if pid:
@@ -354,7 +366,7 @@ def diag_resized():
 
 def diag_ended_by_signal():
     for name in ("TERM", "HUP", "INT", "QUIT"):
-        t = diag("exec", "--", "sh", "-c", "echo ready; exec sleep 100")
+        t = diag("exec", "--", "sh", "-c", "echo ready; exec sleep 1000")
         t.expect("ready")
         os.kill(t.pid, getattr(signal, "SIG" + name))
         equal(t.wait(), 128 + getattr(signal, "SIG" + name))
@@ -362,9 +374,7 @@ def diag_ended_by_signal():
 
 
 def diag_interrupted():
-    t = diag("exec", "--", "bash", "-c",
-             "trap 'echo got it; exit 9' INT; echo ready; "
-             "while :; do sleep 0.02; done")
+    t = diag("exec", "--", "/usr/bin/python3", "-c", CAUGHT)
     t.expect("ready")
     t.write(b"\x03")
     t.expect("got it")

@@ -184,7 +184,7 @@ def entries(t):
 
 def ask_tree(c, path, depth=0xffffffff):
     """A part of the tree, whose bytes are what our own encoder makes of it."""
-    got = c.call(INSPECT, "Inspect", msg((1, path), (2, depth)), 10**9)
+    got = c.call(INSPECT, "Inspect", msg((1, path), (2, depth)), 60 * 10**9)
     node = get(got, 1)
     t = tree(node)
     same(untree(t), node)

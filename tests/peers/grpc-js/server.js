@@ -10,18 +10,23 @@ const { status } = grpc;
 const none = Buffer.alloc(0);
 const address = `unix:${process.argv[2]}`;
 let server;
-let ended = 0;
+let hanging = 0, ended = 0; // of Hang
 let waiting = null;
 let slow = null;
 
+function tellEnded(done) {
+	const n = ended;
+	ended = 0;
+	done(null, number(n));
+}
+
 function hangEnded() {
-	if (!waiting) {
-		ended++;
+	ended++;
+	if (--hanging > 0 || !waiting)
 		return;
-	}
 	const answer = waiting;
 	waiting = null;
-	answer(null, none);
+	tellEnded(answer);
 }
 
 async function stream(call) {
@@ -47,14 +52,18 @@ const methods = {
 	Empty: (call, done) => done(null, none),
 	Fail: (call, done) =>
 		done({ code: status.NOT_FOUND, details: FAIL_TEXT }),
-	Hang: (call) => call.on('cancelled', hangEnded),
+	Hang: (call) => {
+		hanging++;
+		if (call.cancelled)
+			hangEnded();
+		else
+			call.on('cancelled', hangEnded);
+	},
 	WaitCancel: (call, done) => {
-		if (ended === 0) {
+		if (hanging === 0)
+			tellEnded(done);
+		else
 			waiting = done;
-			return;
-		}
-		ended--;
-		done(null, none);
 	},
 	Big: (call, done) => done(null, unknown(readNumber(call.request))),
 	Meta: (call, done) =>

@@ -14,7 +14,8 @@ from wire import (FAIL_TEXT, SERVICE, file_message, number, number_of,
 
 MIB = 1 << 20
 stop = threading.Event()
-cancelled = threading.Semaphore(0)
+hangs = threading.Condition()
+hanging = ended = 0
 going = threading.Event()
 servers = []
 
@@ -33,15 +34,24 @@ def fail(data, context):
 
 
 def hang(data, context):
-    ended = threading.Event()
-    if context.add_callback(ended.set):
-        ended.wait()
-    cancelled.release()
+    global hanging, ended
+    with hangs:
+        hanging += 1
+    end = threading.Event()
+    if context.add_callback(end.set):
+        end.wait()
+    with hangs:
+        hanging -= 1
+        ended += 1
+        hangs.notify_all()
 
 
 def wait_cancel(data, context):
-    cancelled.acquire()
-    return b""
+    global ended
+    with hangs:
+        hangs.wait_for(lambda: hanging == 0, 60)
+        n, ended = ended, 0
+    return number(n)
 
 
 def stream(data, context):
@@ -71,7 +81,7 @@ def binary(data, context):
 def restart(data, context):
     """What is in flight is finished, while another one listens."""
     servers[-1].stop(60)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while os.path.exists(sys.argv[1]) and time.monotonic() < end:
         time.sleep(0.01)  # it is removed by another thread
     serve()
@@ -120,4 +130,4 @@ serve()
 print("ready", flush=True)
 stop.wait()
 for s in servers:
-    s.stop(5).wait()
+    s.stop(60).wait()
