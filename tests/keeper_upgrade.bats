@@ -21,11 +21,12 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 		davit upgrade up
 	done
 	[ "$(keeper_pid)" = "$before" ]
+	davit wait --for '^100$' --timeout 100s up
 	# Its end may be faster than this one's.
 	davit exec up -- touch /tmp/stop || :
 	run -9 davit wait up
 	davit logs up >log
-	[ "$(wc -l <log)" -gt 10 ]
+	[ "$(wc -l <log)" -gt 100 ]
 	seq 0 $(($(wc -l <log) - 1)) | cmp - log
 	davit rm up
 }

@@ -139,8 +139,9 @@ who_runs()
 # ---- signals ------------------------------------------------------------------------
 
 @test "signals are passed on to the command" {
-	# The shell makes background jobs ignore INT and QUIT, and what is
-	# ignored at the start stays so: python starts it as a terminal would.
+	# What is ignored at the start stays so: INT and QUIT where the shell
+	# makes a background job, HUP below nohup. Python starts it as a
+	# terminal would.
 	"$PYTHON" - "$top/davit" "$top/work/ready" <<-'END'
 	import os, signal, subprocess, sys, time
 	davit, ready = sys.argv[1:]
@@ -153,15 +154,17 @@ who_runs()
 	signal.sigwait([number])
 	sys.exit(42)
 	"""
-	for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "CONT"):
+	names = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "CONT")
+	numbers = [getattr(signal, "SIG" + name) for name in names]
+	for name, number in zip(names, numbers):
 	    child = subprocess.Popen(
 	        [davit, "run", "-q", "-W", os.path.dirname(ready), "--",
 	         sys.executable, "-c", waits, ready, name],
-	        preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL)
-	                            for s in (signal.SIGINT, signal.SIGQUIT)])
+	        preexec_fn=lambda: [signal.signal(n, signal.SIG_DFL)
+	                            for n in numbers])
 	    while not os.path.exists(ready):
 	        time.sleep(0.01)
-	    child.send_signal(getattr(signal, "SIG" + name))
+	    child.send_signal(number)
 	    status = child.wait(100)
 	    assert status == 42, f"{name}: {status}"
 	    os.unlink(ready)
