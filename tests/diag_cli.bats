@@ -11,6 +11,8 @@ setup()
 	sock=$top/agent.sock
 	"$AGENT" --listen "$sock" >"$top/agent.log" 2>&1 3>&- &
 	agent=$!
+	# Whoever comes before the socket tries again after a second.
+	soon test -S "$sock"
 	davit diag "$sock" wait-ready -t 20s
 }
 
