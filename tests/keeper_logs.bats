@@ -230,11 +230,12 @@ PY
 	local dir
 
 	mkfifo gate
+	# Each is a piece of its own: pieces of one stream that are near to
+	# each other become one.
 	start log 'exec 5</gate/gate
-		for i in one two three; do echo $i; read x <&5; done' \
-		-v "$PWD:/gate"
+		echo one; read x <&5; echo two >&2; read x <&5
+		echo three; read x <&5' -v "$PWD:/gate"
 	exec 9>gate
-	# Each is a piece of its own.
 	for piece in one two three; do
 		run -0 davit wait --for $piece log
 		echo go >&9

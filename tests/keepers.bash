@@ -26,8 +26,7 @@ up()
 	davit run -d -q --name "$name" "$@" -- sleep 1000 >/dev/null
 }
 
-# What stays away for a moment more than the answer that it is over: keepers
-# answer first, and end then.
+# Keepers answer first, and end then: wait for that.
 keepers_end()
 {
 	soon none_here || :

@@ -58,7 +58,11 @@ davit_leaks()
 	local left bad=0
 
 	left=$(davit_processes)
-	[ -z "$left" ] || { echo "processes are left: $left"; bad=1; }
+	if [ -n "$left" ]; then
+		echo "processes are left: $left"
+		bad=1
+		kill -KILL $(davit_pids) 2>/dev/null || :
+	fi
 	left=$(davit_rundir_left)
 	[ -z "$left" ] || { echo "left in RUNDIR: $left"; bad=1; }
 	left=$(find "$top/state" -mindepth 1 ! -path "$top/state/seccomp*")
@@ -81,7 +85,7 @@ davit_rundir_left()
 }
 
 # Processes that carry the mark, but bats itself and what this shell is.
-davit_processes()
+davit_pids()
 {
 	local file pid
 
@@ -92,9 +96,16 @@ davit_processes()
 		pid=${pid%/environ}
 		# Our own subshells are forks of bats: no mark in their
 		# environment, which is what bats was started with.
-		[ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] ||
-			echo "$pid ($(tr '\0' ' ' 2>/dev/null \
-				<"/proc/$pid/cmdline"))"
+		[ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] || echo "$pid"
+	done
+}
+
+davit_processes()
+{
+	local pid
+
+	for pid in $(davit_pids); do
+		echo "$pid ($(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline"))"
 	done
 }
 

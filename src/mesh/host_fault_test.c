@@ -12,19 +12,10 @@ static void ignore_sigterm(void)
 	signal(SIGTERM, SIG_IGN);
 }
 
-static int stay(struct dv_host_self *self, struct dv_msg *message,
-		struct dv_err *err)
-{
-	(void)self;
-	(void)err;
-	dv_msg_free(message);
-	return 0;
-}
-
 const struct try_role try_roles[] = {
 	{ .name = "stubborn",
 	  .early = ignore_sigterm,
-	  .main = { .size = sizeof(struct dv_host_main), .setup = stay } },
+	  .main = { .size = sizeof(struct dv_host_main), .setup = try_stay } },
 	{ .name = NULL },
 };
 

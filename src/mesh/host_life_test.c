@@ -106,15 +106,6 @@ static void log_up(struct dv_host_self *self)
 	dv_host_log(self, 2, "hello from %s", dv_host_self_name(self));
 }
 
-static int keep_first(struct dv_host_self *self, struct dv_msg *message,
-		      struct dv_err *err)
-{
-	(void)self;
-	(void)err;
-	dv_msg_free(message);
-	return 0;
-}
-
 /* A port that came in a message: "echo" answers on it, "ask" asks there. */
 static void on_answer(struct dv_port *port, struct dv_msg *msg)
 {
@@ -202,10 +193,10 @@ const struct try_role try_roles[] = {
 	{ "leave", NULL, { .size = sizeof(struct dv_host_main),
 			   .setup = leave_one } },
 	{ "nest", NULL, { .size = sizeof(struct dv_host_main),
-			  .setup = keep_first, .up = nest_up,
+			  .setup = try_stay, .up = nest_up,
 			  .stop = nest_stop } },
 	{ "logs", NULL, { .size = sizeof(struct dv_host_main),
-			  .setup = keep_first, .up = log_up } },
+			  .setup = try_stay, .up = log_up } },
 	{ NULL, NULL, { .size = sizeof(struct dv_host_main), .setup = obey } },
 };
 // clang-format on

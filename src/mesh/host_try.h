@@ -44,6 +44,16 @@ __attribute__((constructor)) static void try_be_host(int argc, char **argv)
 	_exit(97);
 }
 
+/* A setup that wants nothing of what it is told, and stays. */
+static inline int try_stay(struct dv_host_self *self, struct dv_msg *message,
+			   struct dv_err *err)
+{
+	(void)self;
+	(void)err;
+	dv_msg_free(message);
+	return 0;
+}
+
 /* ---- the parent's side ------------------------------------------------------
  */
 

@@ -9,15 +9,6 @@
 
 /* ---- hosts: what they show themselves --------------------------------- */
 
-static int obey(struct dv_host_self *self, struct dv_msg *message,
-		struct dv_err *err)
-{
-	(void)self;
-	(void)err;
-	dv_msg_free(message);
-	return 0;
-}
-
 /* One name of its own; the others are not for it to say. */
 static void lie(struct dv_host_self *self, struct dv_node *dir)
 {
@@ -33,10 +24,10 @@ static void lie(struct dv_host_self *self, struct dv_node *dir)
 
 // clang-format off
 const struct try_role try_roles[] = {
-	{ "obey", NULL, { .size = sizeof(struct dv_host_main), .setup = obey } },
-	{ "lie", NULL, { .size = sizeof(struct dv_host_main), .setup = obey,
+	{ "obey", NULL, { .size = sizeof(struct dv_host_main), .setup = try_stay } },
+	{ "lie", NULL, { .size = sizeof(struct dv_host_main), .setup = try_stay,
 			 .inspect = lie } },
-	{ NULL, NULL, { .size = sizeof(struct dv_host_main), .setup = obey } },
+	{ NULL, NULL, { .size = sizeof(struct dv_host_main), .setup = try_stay } },
 };
 // clang-format on
 
