@@ -339,6 +339,49 @@ PY
 	grep -q got "$top/out"
 }
 
+# Of TERM: does davit, process PID, block it, and is one pending there?
+blocks_term()
+{
+	[ "$(cat "/proc/$1/comm")" = davit ] &&
+		(($(sed -n 's/^SigBlk:./0x/p' "/proc/$1/status") & 1 << 14))
+}
+
+took_term()
+{
+	! (($(sed -n 's/^ShdPnd:./0x/p' "/proc/$1/status") & 1 << 14))
+}
+
+@test "exec: signals that come before the command is there" {
+	local keeper which
+
+	up web
+	keeper=$(keeper_of web)
+	for which in "exec web" "diag web exec"; do
+		kill -STOP "$keeper"
+		"$top/davit" $which -- sleep 1000 3>&- &
+		client=$!
+		soon blocks_term $client
+		kill -TERM $client
+		soon took_term $client
+		kill -CONT "$keeper"
+		status=0
+		wait $client || status=$?
+		assert_equal "$status" 143
+	done
+	# Who is told twice does not wait for a keeper that hangs.
+	kill -STOP "$keeper"
+	"$top/davit" exec web -- sleep 1000 3>&- &
+	client=$!
+	soon blocks_term $client
+	kill -TERM $client
+	soon took_term $client
+	kill -USR1 $client
+	status=0
+	wait $client || status=$?
+	kill -CONT "$keeper"
+	assert_equal "$status" $((128 + 10))
+}
+
 @test "exec: a client that is killed changes nothing" {
 	local i pids
 

@@ -337,8 +337,10 @@ static int start(struct session *s)
 {
 	struct diag_cmd *cmd = s->cmd;
 	struct dv_how how = DV_HOW_INIT;
-	int r = dv_signals_open(&s->signals, cmd->loop, on_signal);
+	int r;
 
+	dv_signals_hold(&s->signals);
+	r = dv_signals_open(&s->signals, cmd->loop, on_signal);
 	if (r < 0)
 		return diag_fail(cmd, -r, "watch signals");
 	how.timeout_ms = DIAG_TIMEOUT_MS;
@@ -347,6 +349,8 @@ static int start(struct session *s)
 		r = start_streams(s);
 	if (r == 0)
 		r = wait_for_exit(s);
+	if (r == 0)
+		dv_signals_release(&s->signals);
 	if (r == 0 && cmd->timeout_ms >= 0) {
 		int more = dv_diag_foreign(cmd->diag) == 1 ? 0 : GRACE_MS;
 

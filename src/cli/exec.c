@@ -289,6 +289,7 @@ static int start(struct session *s)
 	int r;
 
 	dv_streams_init(&s->streams, s->args.tty, DV_DRAIN_DEFAULT_MS);
+	dv_signals_hold(&s->signals);
 	r = dv_signals_open(&s->signals, s->loop, on_signal);
 	if (r == 0)
 		r = plan_streams(s, &e);
@@ -366,6 +367,8 @@ static int attached(struct session *s)
 		r = start(s);
 	if (r == 0)
 		r = wait_for_exit(s, &s->err);
+	if (r == 0)
+		dv_signals_release(&s->signals);
 	while (r >= 0 && (!s->exited || !dv_streams_done(&s->streams)))
 		r = dv_loop_dispatch(s->loop, -1);
 	/* The terminal is whole again before anything is printed. */

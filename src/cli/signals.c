@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "base/def.h"
 #include "base/fd.h"
@@ -19,13 +20,43 @@ static bool ignored(int signo)
 	return sigaction(signo, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
 }
 
+static void hold(struct dv_signals *s, int signo, bool terminal)
+{
+	if (signo == SIGTSTP) {
+		kill(getpid(), SIGSTOP);
+	} else if (signo == SIGWINCH || signo == SIGCONT) {
+		s->resized = true; /* perhaps, while it stood still */
+	} else if (s->held) {
+		dv_signals_close(s);
+		raise(signo);
+	} else {
+		s->held = signo;
+		s->held_terminal = terminal;
+	}
+}
+
 static void on_signal(struct dv_src *src, uint32_t events DV_UNUSED)
 {
 	struct dv_signals *s = dv_container_of(src, struct dv_signals, src);
 	struct signalfd_siginfo si;
 
-	if (dv_read(s->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+	if (dv_read(s->fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (s->holding)
+		hold(s, (int)si.ssi_signo, si.ssi_code == SI_KERNEL);
+	else
 		s->fn(s, (int)si.ssi_signo, si.ssi_code == SI_KERNEL);
+}
+
+void dv_signals_release(struct dv_signals *s)
+{
+	s->holding = false;
+	if (s->resized)
+		s->fn(s, SIGWINCH, true);
+	if (s->held)
+		s->fn(s, s->held, s->held_terminal);
+	s->resized = false;
+	s->held = 0;
 }
 
 int dv_signals_open(struct dv_signals *s, struct dv_loop *loop,

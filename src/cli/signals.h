@@ -15,6 +15,8 @@ struct dv_signals {
 	int fd; /* owned, -1 */
 	sigset_t before;
 	bool blocked;
+	bool holding, resized, held_terminal;
+	int held; /* the signal that is kept, 0 */
 	/* @terminal: sent by the kernel, for a key or a changed window. */
 	void (*fn)(struct dv_signals *signals, int signo, bool terminal);
 };
@@ -28,5 +30,15 @@ struct dv_signals {
 int dv_signals_open(struct dv_signals *signals, struct dv_loop *loop,
 		    void (*fn)(struct dv_signals *signals, int signo,
 			       bool terminal));
+/*
+ * The command is being started, and there is nobody yet to pass them on to: the
+ * first that would end us is kept, a second one ends us, and TSTP stops us.
+ */
+static inline void dv_signals_hold(struct dv_signals *signals)
+{
+	signals->holding = true;
+}
+/* It is there: what was kept is passed on, and from now on all are. */
+void dv_signals_release(struct dv_signals *signals);
 /* Unblock; what is pending then does what it always does. Idempotent. */
 void dv_signals_close(struct dv_signals *signals);
