@@ -302,6 +302,25 @@ lacking()
 	davit rm -f web
 }
 
+@test "who renames one that has ended is killed before its document" {
+	local id
+
+	up web
+	davit stop -t 0 web
+	id=$(id_of web)
+	cp "$top/state/$id/exit.json" whole
+	davit rename web db
+	cp whole "$top/state/$id/exit.json"
+	ln -s "$id" "$top/run/names/web"
+	assert_equal "$(state_of web)" exited
+	davit restart web
+	assert_equal "$(state_of web)" running
+	davit rename web one
+	assert_equal "$(state_of one)" running
+	davit rm -f one
+	[ -z "$(ls "$top/run/names")" ]
+}
+
 @test "a name that belongs to nobody is taken over" {
 	up first
 	davit rm -f first
@@ -405,8 +424,8 @@ assert "| one" in d["text"], d' "$output"
 @test "why: limits" {
 	need_root
 	davit run --pids-limit 20 -- true || skip 'no pids limit here'
-	ended forks 'i=0; while [ $i -lt 40 ]; do sleep 0.1 & i=$((i + 1)); done
-		wait; exit 1' --pids-limit 8
+	ended forks 'i=0; while [ $i -lt 40 ]; do sleep 1000 & i=$((i + 1)); done
+		exit 1' --pids-limit 8
 	run -0 davit why forks
 	[[ $output == *'processes: a new one was refused '*'limit of 8'* ]]
 	davit rm forks
@@ -433,9 +452,17 @@ assert names[0] == "created" and names[-1] == "removed", names' <<<"$output"
 	assert_output ''
 }
 
+# Whoever comes while its processes are dying still leaves that to the next.
+dead_is_told()
+{
+	davit ps >/dev/null
+	[ "$(davit events | grep -c 'web  dead')" -gt 0 ]
+}
+
 @test "events: dead is told once, by whoever finds it" {
 	up web
 	kill_keeper web
+	soon dead_is_told
 	davit ps >/dev/null
 	davit ps -a >/dev/null
 	sandbox true
@@ -449,12 +476,13 @@ assert names[0] == "created" and names[-1] == "removed", names' <<<"$output"
 
 	up web
 	mkfifo fifo
-	davit events -f --json >fifo &
+	"$top/davit" events -f --json >fifo 3>&- &
 	pid=$!
 	exec 7<fifo
 	read -r line <&7
 	[[ $line == *'"created"'* ]]
 	# Two turns between two looks.
+	kill -STOP $pid
 	"$PYTHON" - "$top/run" <<'EOF'
 import os, sys
 run = sys.argv[1]
@@ -465,6 +493,7 @@ for turn in "a", "b":
 		f.write(line % turn * 20)
 	os.rename(run + "/events", run + "/events.1")
 EOF
+	kill -CONT $pid
 	davit rm -f web
 	while read -r line <&7; do
 		[[ $line != *'"removed"'* ]] || break

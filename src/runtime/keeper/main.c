@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -96,6 +97,27 @@ static int read_message(char **datap, size_t *lenp)
 	return 0;
 }
 
+/* Its name is what its documents say: who renames it may have been killed
+ * before they had the new one. */
+static int set_name(dv_KeptSandbox *kept, const char *id, struct dv_err *err)
+{
+	struct dv_sandbox_info info = { .size = sizeof(info) };
+	char *name;
+
+	/* What cannot be read has the name that was stored. */
+	if (dv_store_look(id, &info, NULL) < 0 || !info.name[0]) {
+		dv_sandbox_info_free(&info);
+		return 0;
+	}
+	name = strdup(info.name);
+	dv_sandbox_info_free(&info);
+	if (!name)
+		return dv_err_sys(err, ENOMEM, "read what to keep");
+	free(kept->keep.name);
+	kept->keep.name = name;
+	return 0;
+}
+
 /* One that has ended is as it was stored; else all came along. */
 static int read_kept(dv_KeptSandbox *kept, struct dv_err *err)
 {
@@ -114,7 +136,9 @@ static int read_kept(dv_KeptSandbox *kept, struct dv_err *err)
 	else
 		memcpy(id, kept->id, sizeof(id));
 	dv_pb_release(dv_KeptSandbox_fields, kept);
-	return r < 0 ? r : dv_store_read_kept(id, kept, err);
+	if (r == 0)
+		r = dv_store_read_kept(id, kept, err);
+	return r < 0 ? r : set_name(kept, id, err);
 }
 
 /* ---- its life ----------------------------------------------------------- */

@@ -431,15 +431,19 @@ static int rename_kept(struct dv_kept_dirs *d, const char *name,
 	return copy ? r : dv_err_sys(err, ENOMEM, "rename");
 }
 
-/* What cannot be read has no name; what cannot be written keeps its own. */
+/*
+ * What cannot be read has no name; what cannot be written keeps its own. The
+ * one that others believe is the last: whoever is killed here has renamed it
+ * then, or not at all.
+ */
 static int rename_all(struct dv_kept_dirs *d, const char *name,
 		      struct dv_err *err)
 {
-	int r = rename_doc(d, "state.json", name, err);
+	int r = rename_kept(d, name, err);
 
 	if (r == 0)
-		r = rename_doc(d, "exit.json", name, err);
-	return r < 0 ? r : rename_kept(d, name, err);
+		r = rename_doc(d, "state.json", name, err);
+	return r < 0 ? r : rename_doc(d, "exit.json", name, err);
 }
 
 int dv_store_rename(struct dv_kept_dirs *dirs, const char *name,
