@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # davit diag against davit-agent, on a unix socket of this machine.
 load lib
+load agents
 
 # A pid that no kernel gives away.
 NOBODY=2147483647
@@ -11,9 +12,7 @@ setup()
 	sock=$top/agent.sock
 	"$AGENT" --listen "$sock" >"$top/agent.log" 2>&1 3>&- &
 	agent=$!
-	# Whoever comes before the socket tries again after a second.
-	soon test -S "$sock"
-	davit diag "$sock" wait-ready -t 20s
+	agent_ready "$sock"
 }
 
 teardown()
@@ -32,16 +31,6 @@ teardown()
 diag()
 {
 	davit diag "$sock" "$@"
-}
-
-# a minute for a condition
-until_true()
-{
-	SECONDS=0
-	until "$@"; do
-		[ $SECONDS -lt 60 ] || fail "never: $*"
-		sleep 0.05
-	done
 }
 
 @test "ping says that it answers" {
@@ -142,7 +131,7 @@ until_true()
 	diag exec -- sh -c 'trap "echo got; exit 5" TERM; echo up
 		while :; do sleep 0.05; done' >"$top/out" 3>&- &
 	client=$!
-	until_true grep -q up "$top/out"
+	soon grep -q up "$top/out"
 	# The shell function is a subshell that waits for davit itself.
 	kill -TERM "$(pgrep -P $client || echo $client)"
 	status=0
@@ -200,7 +189,7 @@ until_true()
 	"$top/davit" diag "$sock" exec -- sh -c 'echo up $$; exec sleep 1000' \
 		>"$top/out" 2>"$top/err" </dev/null 3>&- &
 	client=$!
-	until_true grep -q up "$top/out"
+	soon grep -q up "$top/out"
 	group=$(readlink /proc/"$agent"/fd/* | grep '/davit-[0-9a-f]*$' || :)
 	kill -9 "$agent"
 	wait "$agent" || :
@@ -211,7 +200,7 @@ until_true()
 	grep -q 'lost the command while it was running' "$top/err"
 	# Nobody was left to clean: the command and the agent's group.
 	kill -9 "$(sed -n 's/^up //p' "$top/out")" 2>/dev/null || :
-	[ -z "$group" ] || until_true rmdir "$group" 2>/dev/null
+	[ -z "$group" ] || soon rmdir "$group" 2>/dev/null
 }
 
 @test "a terminal: size, raw mode, status" {
@@ -237,7 +226,7 @@ until_true()
 @test "inspect --watch shows rates until it is stopped" {
 	"$top/davit" diag "$sock" inspect -w50ms --json rpc >"$top/out" 3>&- &
 	watcher=$!
-	until_true sh -c "[ \$(wc -l <'$top/out') -ge 3 ]"
+	soon sh -c "[ \$(wc -l <'$top/out') -ge 3 ]"
 	kill $watcher
 	wait $watcher || :
 }
@@ -255,9 +244,9 @@ until_true()
 	echo one >"$top/file"
 	"$top/davit" diag "$sock" cat -f "$top/file" >"$top/out" 3>&- &
 	follower=$!
-	until_true grep -q one "$top/out"
+	soon grep -q one "$top/out"
 	echo two >>"$top/file"
-	until_true grep -q two "$top/out"
+	soon grep -q two "$top/out"
 	kill $follower
 	wait $follower || :
 }
@@ -273,7 +262,7 @@ until_true()
 @test "ps, kill, pid" {
 	"$top/davit" diag "$sock" exec -- sleep 1000 3>&- </dev/null &
 	client=$!
-	until_true sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
+	soon sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
 	run -0 diag ps --json
 	pid=$("$PYTHON" -c 'import json, sys
 print([p["pid"] for p in json.loads(sys.argv[1]) if p["argv"][0] == "sleep"][0])' \
@@ -288,14 +277,20 @@ print([p["pid"] for p in json.loads(sys.argv[1]) if p["argv"][0] == "sleep"][0])
 	refused 1 'no process is named' diag "$sock" pid nobody
 }
 
+# sleeps PID: it is what it was to become, and not on its way there.
+sleeps()
+{
+	[ "$(cat "/proc/$1/comm")" = sleep ] &&
+		grep -q '^State:.S' "/proc/$1/status"
+}
+
 @test "core opens in gdb, and the process goes on" {
 	command -v gdb >/dev/null || skip 'no gdb'
 	"$top/davit" diag "$sock" exec -- sleep 1000 3>&- </dev/null &
 	client=$!
-	until_true sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
+	soon sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
 	pid=$(diag ps | awk '/sleep 1000/ { print $1 }')
-	# It has its name before it sleeps.
-	until_true grep -q '^State:.S' "/proc/$pid/status"
+	soon sleeps "$pid"
 	diag core "$pid" >"$top/core"
 	run -0 env -u DEBUGINFOD_URLS gdb -nx -batch -ex bt \
 		"$(command -v sleep)" "$top/core"
@@ -311,7 +306,7 @@ print([p["pid"] for p in json.loads(sys.argv[1]) if p["argv"][0] == "sleep"][0])
 	command -v gdbserver >/dev/null || skip 'no gdbserver'
 	diag exec -- sleep 1000 3>&- </dev/null &
 	client=$!
-	until_true sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
+	soon sh -c "'$top/davit' diag '$sock' ps | grep -q 'sleep 1000'"
 	pid=$(diag ps | awk '/sleep 1000/ { print $1 }')
 	run env -u DEBUGINFOD_URLS timeout -s KILL 200 "$top/davit" diag \
 		"$sock" gdb "$pid" -nx -batch -ex 'bt 1' -ex detach </dev/null
@@ -486,7 +481,7 @@ start_reader_of_names()
 	"$top/davit" diag "$sock" exec sh -c 'sleep 1000' $'a\xc2\x9b31mb\xffc' \
 		>/dev/null 2>&1 3>&- &
 	reader=$!
-	until_true sh -c "'$top/davit' diag '$sock' ps | grep -aq sleep"
+	soon sh -c "'$top/davit' diag '$sock' ps | grep -aq sleep"
 }
 
 @test "colors are for terminals that want them" {
@@ -512,7 +507,7 @@ start_reader_of_names()
 	[ "$(head -c 4 "$top/a.pcapng" | od -An -tx1 | tr -d ' ')" = 0a0d0d0a ]
 	"$top/davit" diag "$sock" pcap "$top/b.pcapng" 3>&- &
 	client=$!
-	until_true sh -c "'$top/davit' diag '$sock' pcap --query |
+	soon sh -c "'$top/davit' diag '$sock' pcap --query |
 		grep -q capturing"
 	# INT is ignored in what a shell runs in the background; TERM does the
 	# same.
@@ -546,7 +541,7 @@ start_reader_of_names()
 		2>"$top/err" < <(until [ -e "$top/go" ]; do sleep 0.05; done
 			echo on) 3>&- &
 	client=$!
-	until_true grep -q up "$top/out"
+	soon grep -q up "$top/out"
 	run -0 diag restart
 	touch "$top/go"
 	status=0
@@ -564,7 +559,7 @@ start_reader_of_names()
 	                      "tcp:0"], stderr=subprocess.PIPE, text=True)
 	port = int(re.search(r"port (\d+)", p.stderr.readline())[1])
 	s = socket.create_connection(("127.0.0.1", port))
-	assert len(s.recv(8)) == 8  # a data connection's id
+	assert len(s.recv(8, socket.MSG_WAITALL)) == 8  # a data connection's id
 	s.shutdown(socket.SHUT_WR)
 	assert s.recv(1) == b""
 	s.close()
@@ -600,10 +595,10 @@ whole_log()
 	"$top/davit" diag "$sock" kmsg -f --reconnect --json >"$top/out" \
 		2>"$top/err" 3>&- &
 	client=$!
-	until_true grep -q "$mark one" "$top/out"
+	soon grep -q "$mark one" "$top/out"
 	run -0 diag restart
 	echo "$mark two" >/dev/kmsg
-	until_true grep -q "$mark two" "$top/out"
+	soon grep -q "$mark two" "$top/out"
 	grep -q 'waiting for the guest' "$top/err"
 	# Also when it is another agent, which has seen nothing of this.
 	kill -KILL "$agent"
@@ -611,7 +606,7 @@ whole_log()
 	echo "$mark three" >/dev/kmsg
 	"$AGENT" --listen "$sock" >>"$top/agent.log" 2>&1 3>&- &
 	agent=$!
-	until_true grep -q "$mark three" "$top/out"
+	soon grep -q "$mark three" "$top/out"
 	for word in one two three; do
 		assert_equal "$(grep -c "$mark $word" "$top/out")" 1
 	done

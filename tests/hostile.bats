@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Peers that mean no good; see tests/helpers/hostile.py. SOAK=N repeats what
 # loops N times.
-bats_require_minimum_version 1.5.0
-load /usr/lib/bats/bats-support/load
-load /usr/lib/bats/bats-assert/load
+load lib
+load agents
 
 setup()
 {
@@ -37,7 +36,7 @@ agent_start()
 		exec "$AGENT" --listen "$sock" "$@"
 	) 2>>"$top/log" 3>&- &
 	agent=$!
-	timeout -s KILL 100 "$DAVIT" diag "$sock" wait-ready
+	agent_ready "$sock"
 }
 
 hostile()

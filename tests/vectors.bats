@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The bytes of the diagnostics protocol, against a living agent; see
 # tests/helpers/vectors.py, which holds them.
-bats_require_minimum_version 1.5.0
-load /usr/lib/bats/bats-support/load
-load /usr/lib/bats/bats-assert/load
+load lib
+load agents
 
 setup()
 {
@@ -37,7 +36,7 @@ agent_start()
 	shift
 	"${before[@]}" "$AGENT" --listen "$sock" "$@" 2>>"$top/log" 3>&- &
 	agent=$!
-	timeout -s KILL 30 "$DAVIT" diag "$sock" wait-ready
+	agent_ready "$sock"
 }
 
 vectors()
@@ -76,11 +75,7 @@ vectors()
 		sh -c 'echo "$OPENVMM_LOG ${X-unset} $*" >"$0.part"
 			mv "$0.part" "$0"; sleep 1000' "$top/said"
 	vectors start
-	SECONDS=0
-	until [ -e "$top/said" ]; do
-		[ $SECONDS -lt 60 ]
-		sleep 0.05
-	done
+	soon test -e "$top/said"
 	assert_equal "$(cat "$top/said")" 'debug unset --foo'
 }
 

@@ -49,7 +49,7 @@ static int try_pair(struct try *t)
 {
 	int out[2];
 
-	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out), 0);
+	core_pair(out);
 	t->out = out[0];
 	return out[1];
 }

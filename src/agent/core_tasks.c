@@ -13,7 +13,8 @@
  *				here, and the detach delivers it
  *
  * A thread that runs may create others, so after all known ones have stopped
- * the list is read again, until nothing new is in it.
+ * the list is read again, until nothing new is in it: neither a thread nor one
+ * that had ended when its turn came.
  */
 #include "agent/core_tasks.h"
 
@@ -66,7 +67,11 @@ static int make_room(struct dv_core_tasks *ts, struct dv_err *err)
 	return 0;
 }
 
-/* A thread that ends meanwhile is no error. */
+/*
+ * A thread that ends meanwhile is no error. It may have created another that
+ * is not in the list, which is to be read again then: 1. So it is for one that
+ * was seized. A leader that has ended is in every list, and creates nobody: 0.
+ */
 static int seize(struct dv_core_tasks *ts, pid_t tid, struct dv_err *err)
 {
 	int r = make_room(ts, err);
@@ -75,32 +80,36 @@ static int seize(struct dv_core_tasks *ts, pid_t tid, struct dv_err *err)
 		return r;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0) {
 		if (errno == ESRCH || dv_core_proc_ended(tid))
-			return 0;
+			return tid != ts->pid;
 		return dv_core_proc_refused(tid, errno, err);
 	}
 	ts->list[ts->n++] = (struct dv_core_task){ .tid = tid };
 	ts->n_running++;
 	/* It fails for a thread that is ending: waiting tells. */
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-	return 0;
+	return 1;
 }
 
 static int seize_new_in(struct dv_core_tasks *ts, DIR *dir, struct dv_err *err)
 {
 	size_t known = ts->n;
+	bool again = false;
 	uint64_t tid;
 	int r = 0;
 
-	for (struct dirent *e; r == 0 && (e = readdir(dir));)
-		if (dv_parse_u64(e->d_name, 1, INT32_MAX, &tid) == 0 &&
-		    !find(ts, known, (pid_t)tid))
-			r = seize(ts, (pid_t)tid, err);
+	for (struct dirent *e; r >= 0 && (e = readdir(dir));) {
+		if (dv_parse_u64(e->d_name, 1, INT32_MAX, &tid) < 0 ||
+		    find(ts, known, (pid_t)tid))
+			continue;
+		r = seize(ts, (pid_t)tid, err);
+		again = again || r > 0;
+	}
 	if (ts->n > known)
 		qsort(ts->list, ts->n, sizeof(*ts->list), by_tid);
-	return r < 0 ? r : ts->n > known;
+	return r < 0 ? r : again;
 }
 
-/* Returns 1 when there were new ones, 0, or -errno. */
+/* Returns 1 when there may be more, 0, or -errno. */
 static int seize_new(struct dv_core_tasks *ts, struct dv_err *err)
 {
 	char path[32];

@@ -92,6 +92,20 @@ static inline void target_end(struct target *t)
 	CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
+/*
+ * A socketpair for a core, which goes into the second one. It holds little: a
+ * core that nobody reads is not over, however small it and fast the dumper is.
+ */
+static inline void core_pair(int out[2])
+{
+	const int least = 4096;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out), 0);
+	CHECK_EQ(setsockopt(out[1], SOL_SOCKET, SO_SNDBUF, &least,
+			    sizeof(least)),
+		 0);
+}
+
 /* ---- a core in memory --------------------------------------------------- */
 
 struct core {

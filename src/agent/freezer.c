@@ -69,9 +69,8 @@ static void sweep(struct dv_agent *a, const char *path)
 		int r = sweep_group(line);
 		if (r == -EBUSY)
 			left = true;
-		dv_log(&a->log, DV_LOG_INFO,
-		       "removed what a killed agent left group=%s result=%d",
-		       line, r);
+		dv_log(&a->log, DV_LOG_INFO, "swept group=%s result=%d", line,
+		       r);
 	}
 	if (!left)
 		unlink(path);
@@ -103,9 +102,9 @@ void dv_freezer_close(struct dv_agent *a)
 	dv_cgroup_kill(&a->cg);
 	while (dv_cgroup_remove(&a->cg) == -EBUSY && dv_now_ns() < until)
 		nanosleep(&ms, NULL);
-	if (a->cg.n_dirs == 0 && note_path(a, path, sizeof(path)) == 0)
-		unlink(path);
 	dv_cgroup_release(&a->cg);
+	if (note_path(a, path, sizeof(path)) == 0)
+		sweep(a, path);
 }
 
 int dv_freezer_pause(struct dv_agent *a, struct dv_err *err)
