@@ -220,7 +220,7 @@ holds_not()
 	local pid
 
 	up stays
-	davit exec stays -- /bin/sh -c 'echo on; exec sleep 998' \
+	"$top/davit" exec stays -- /bin/sh -c 'echo on; exec sleep 998' \
 		>"$top/work/out" 3>&- &
 	pid=$!
 	soon test -s "$top/work/out"

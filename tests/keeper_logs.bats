@@ -154,15 +154,22 @@ print(json.load(open(sys.argv[1]))["keeper"])' \
 	local first
 
 	mkfifo gate
-	start log 'seq 10; read x </gate/gate; seq 11 20' -v "$PWD:/gate"
-	# What is there is one piece, what comes then is another.
-	run -0 davit wait --for '^10$' log
-	echo go >gate
+	# Two pieces: those of one stream that are near to each other become
+	# one, unless there is one of the other between them.
+	start log 'exec 5</gate/gate
+		seq 10; read x <&5; echo - >&2; read x <&5; seq 11 20' \
+		-v "$PWD:/gate"
+	exec 9>gate
+	for piece in 10 -; do
+		run -0 davit wait --for "^$piece\$" log
+		echo go >&9
+	done
+	exec 9>&-
 	run -0 davit wait log
 	assert_equal "$(davit logs -n 3 log | tr '\n' ' ')" '18 19 20 '
 	assert_equal "$(davit logs --tail 0 log)" ''
 	assert_equal "$(davit logs -n all log | wc -l)" 20
-	assert_equal "$(davit logs --offset 48 log)" 20
+	assert_equal "$(davit logs --offset 50 log)" 20
 	run -0 davit logs -t -n 1 log
 	assert_output --regexp \
 		'^20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}Z 20$'
@@ -176,7 +183,7 @@ print(json.load(open(sys.argv[1]))["keeper"])' \
 	run -0 davit logs --json -n 1 log
 	"$PYTHON" -c 'import json, sys
 p = json.loads(sys.argv[1])
-assert p["offset"] == 48 and p["data"] == "20\n" and p["bytes"] == 3
+assert p["offset"] == 50 and p["data"] == "20\n" and p["bytes"] == 3
 assert p["stream"] == "stdout"' "$output"
 	davit rm log
 }

@@ -73,12 +73,16 @@ need_older() { [ -n "$older" ] || skip "$OLDER_WHY"; }
 	need_older
 	"$older" run -d --name old -- sh -c \
 		'i=0; until [ -e /tmp/stop ]; do echo $i; i=$((i+1)); sleep 0.01; done; exit 3'
-	davit exec old -- sh -c 'sleep 1; exit 8' & client=$!
+	davit exec old -- sh -c 'echo on; until [ -e /tmp/go ]; do sleep 0.01; done
+		exit 8' >on 3>&- & client=$!
+	soon test -s on
 	before=$(davit inspect old keeper/pid)
 	davit upgrade old
 	[ "$(davit inspect old keeper/pid)" = "$before" ]
+	davit exec old -- touch /tmp/go
 	st=0; wait $client || st=$?
 	[ "$st" = 8 ]
+	davit wait --for '^20$' --timeout 100s old
 	# Its end may be faster than this one's.
 	davit exec old -- touch /tmp/stop || :
 	run -3 davit wait old

@@ -2,12 +2,14 @@
 # Random verbs on many sandboxes, with keepers and clients killed at random.
 # SEQUENCES and SEED may be set; `make soak` has 2,000.
 load lib
+load keepers
 setup() { davit_setup; }
 teardown()
 {
 	"$top/davit" ps -a -q | while read -r id; do
 		"$top/davit" rm -f "$id" || :
 	done
+	keepers_end
 	davit_teardown
 }
 

@@ -54,11 +54,13 @@ sock() { echo "$DAVIT_RUNDIR/$(readlink "$DAVIT_RUNDIR/names/up")/sock"; }
 	davit rm up
 }
 
+# held: one call is not answered yet.
+held() { [ "$(davit inspect up connections/direct/calls)" = 1 ]; }
+
 @test "a client that waits is answered by the new program" {
 	davit run -d --name up -i -- sh -c 'read line; echo "got $line"; exit 5'
 	"$top/davit" wait up & waiter=$!
-	# It is in the table of the server when a second one was answered.
-	davit inspect up keeper/pid
+	soon held
 	davit upgrade up
 	davit upgrade up
 	echo hello | davit attach up >out || :
@@ -116,7 +118,9 @@ is() { [ "$(document "$1")" = "$2" ]; }
 
 @test "a program that is gone when it is to be executed: all is as before" {
 	davit run -d --name up --health true --health-interval 1s -- sleep 1000
-	davit exec up -- sh -c 'sleep 2; exit 8' & client=$!
+	davit exec up -- sh -c 'echo on; until [ -e /tmp/go ]; do sleep 0.01; done
+		exit 8' >on 3>&- & client=$!
+	soon test -s on
 	soon is health good
 	for _ in 1 2 3; do
 		cat >brief <<-'EOF'
@@ -132,6 +136,7 @@ is() { [ "$(document "$1")" = "$2" ]; }
 		[ "$(davit exec up -- echo still)" = still ]
 	done
 	davit upgrade up
+	davit exec up -- touch /tmp/go
 	st=0; wait $client || st=$?
 	[ "$st" = 8 ]
 	[[ "$(davit inspect up sandbox/health)" == *good* ]]

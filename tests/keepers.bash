@@ -26,10 +26,21 @@ up()
 	davit run -d -q --name "$name" "$@" -- sleep 1000 >/dev/null
 }
 
-# Keepers answer first, and end then: wait for that.
+# Keepers answer first, and end then: wait for that. What a killed one has left
+# in its groups may have been dying still when its sandbox was removed: then the
+# next start cleans up.
 keepers_end()
 {
 	soon none_here || :
+	soon none_hidden || :
+}
+
+none_hidden()
+{
+	[ -z "$(find "$top/run" -maxdepth 1 -name '~*')" ] || {
+		sandbox true
+		false
+	}
 }
 
 # can_pause NAME: else the test is skipped.

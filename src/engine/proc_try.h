@@ -24,6 +24,7 @@
 #include "base/path.h"
 #include "base/test.h"
 #include "davit/loop.h"
+#include "engine/cgroup.h"
 #include "engine/ns.h"
 
 /* A private directory, which try_dir_remove() takes away again. */
@@ -126,6 +127,23 @@ static inline int try_start(struct dv_proc *proc, struct dv_ns *sb,
 	return r < 0 ? r : dv_proc_finish(proc, sb, err);
 }
 
+/*
+ * A group that lets nobody in: whoever joins it on the way to its command waits
+ * there until it is killed.
+ */
+static inline void try_closed_group(struct dv_cgroup *cg, int full[2])
+{
+	static const char block[4096];
+
+	*cg = (struct dv_cgroup)DV_CGROUP_INIT;
+	CHECK_EQ(dv_pipe(full), 0);
+	CHECK_EQ(dv_fd_nonblock(full[1], true), 0);
+	while (dv_write(full[1], block, sizeof(block)) > 0)
+		;
+	CHECK_EQ(dv_fd_nonblock(full[1], false), 0);
+	cg->procs_fd[cg->n_procs++] = full[1];
+}
+
 /* Wait for its end and reap it: exit code, or 128 + signal. */
 static inline int try_reap(struct dv_proc *proc)
 {
@@ -180,6 +198,19 @@ static inline size_t try_proc_file(pid_t pid, const char *file, char *out,
 	CHECK(n >= 0);
 	out[n] = '\0';
 	return (size_t)n;
+}
+
+/*
+ * Until an exec is over. Its parent is told of it when descriptors are closed,
+ * which is a moment before the new rights hold; its arguments come after them.
+ */
+static inline void try_executed(pid_t pid)
+{
+	uint64_t until = try_deadline(20);
+	char text[64];
+
+	while (try_proc_file(pid, "cmdline", text, sizeof(text)) == 0)
+		CHECK(try_again(until));
 }
 
 /* The numbers of its open descriptors, "0 1 2 7". */

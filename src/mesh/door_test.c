@@ -345,6 +345,8 @@ TEST(a_guest_with_the_id_of_another_is_cut)
 				     .node = { 7, 7 },
 				     .max_message = 1 << 20,
 				     .window = 1 << 20 };
+	struct dv_mw_event ev;
+	struct dv_err reason;
 	struct lt_raw raw[2];
 	struct house h;
 
@@ -354,10 +356,12 @@ TEST(a_guest_with_the_id_of_another_is_cut)
 		lt_raw_init(&raw[i], &h.t, dv_unix_connect(h.path, NULL));
 		CHECK_EQ(dv_mw_hello_put(&raw[i].out, &hello, NULL), 0);
 		lt_raw_flush(&raw[i]);
-		LT_UNTIL(h.t.loop, lt_n_links(&h.t) == 1u + (unsigned)i ||
-					   h.n == (unsigned)i);
+		LT_UNTIL(h.t.loop, h.n == 1);
 	}
-	LT_UNTIL(h.t.loop, h.n == 1 && lt_n_links(&h.t) == 1);
+	CHECK(lt_raw_wait(&raw[1], DV_MW_ERROR, &ev, &reason));
+	CHECK(strstr(reason.msg, "it says it is a process of this mesh"));
+	LT_UNTIL(h.t.loop, lt_n_links(&h.t) == 1);
+	CHECK_EQ(h.n, 1);
 	CHECK_EQ(h.who[0].node.hi, 7);
 	CHECK_EQ(h.port[0].n_ended, 0);
 	lt_raw_close(&raw[0]);

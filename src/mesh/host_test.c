@@ -1251,7 +1251,7 @@ TEST(host_that_hangs_leaves_its_tree_unresolved)
 	try_mesh_start(&t);
 	try_up(&t, &h, &opts);
 	try_port_start(&p, dv_host_take_port(h.host));
-	try_send(p.port, "hang");
+	make_hang(&t, &h, p.port);
 	CHECK_EQ(dv_host_inspect(h.host, "", DV_INSPECT_ALL, NULL,
 				 DV_SENS_SENSITIVE, 50, on_shown, NULL),
 		 0);

@@ -15,6 +15,8 @@ import time
 DAVIT, DIR = sys.argv[2:4]
 # What takes longer than this hangs, also on a machine that is slow and busy.
 PATIENCE = 60
+# No command writes this.
+MARK = b"\0the end\0"
 
 
 class Terminal:
@@ -90,10 +92,17 @@ class Terminal:
                 os.waitpid(self.pid, 0)
                 sys.exit(f"does not end; {self.seen!r}")
             self.pump(0.02)
-        while select.select([self.master], [], [], 0)[0]:
-            self.pump(0)
+        self.drain(end)
         code = os.waitstatus_to_exitcode(status)
         return 128 - code if code < 0 else code
+
+    def drain(self, end):
+        """What was written comes through the kernel later: ours is the last."""
+        os.write(self.slave, MARK)
+        while not self.seen.endswith(MARK):
+            assert time.monotonic() < end, f"no end of {self.seen!r}"
+            self.pump(0.05)
+        self.seen = self.seen[:-len(MARK)]
 
     def restored(self):
         assert termios.tcgetattr(self.slave) == self.before, "left raw"

@@ -207,6 +207,8 @@ static void check_confined_alike(struct in *t)
 	CHECK(exec != NULL);
 	other = dv_exec_pid(exec);
 	CHECK(first > 0 && other > 0 && first != other);
+	try_executed(first);
+	try_executed(other);
 	check_same_rights(first, other);
 	check_same_text(first, other, "limits");
 	check_same_text(first, other, "oom_score_adj");
@@ -336,6 +338,8 @@ TEST(exec_as_another_user_has_no_more_capabilities_than_the_first)
 		exec = run_with(&t, &rq, "exec sleep 1000", NULL, 0);
 		CHECK_STR(t.err.msg, "");
 		CHECK(exec != NULL);
+		try_executed(dv_run_pid(t.run));
+		try_executed(dv_exec_pid(exec));
 		first = caps_of(dv_run_pid(t.run), "CapBnd");
 		CHECK_EQ(caps_of(dv_exec_pid(exec), "CapBnd") & ~first, 0);
 		first = caps_of(dv_run_pid(t.run), "CapPrm");

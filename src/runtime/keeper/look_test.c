@@ -12,8 +12,11 @@
 
 TEST(look_at_ourselves_agrees_with_what_we_know)
 {
+	static char held[8 << 20];
 	struct dv_look l;
 
+	/* The kernel counts pages by CPUs and shows no few of them. */
+	memset(held, 1, sizeof(held));
 	CHECK_EQ(prctl(PR_SET_NAME, "a ) (b", 0, 0, 0), 0);
 	CHECK_EQ(dv_look_at(&l, getpid()), 0);
 	CHECK_EQ(l.pid, getpid());

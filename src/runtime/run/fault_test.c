@@ -10,6 +10,7 @@
 
 #include "base/def.h"
 #include "base/fault.h"
+#include "runtime/store/dirs.h"
 
 enum { CALLS_MAX = 3000 };
 
@@ -46,6 +47,10 @@ static void expect_nothing_left(int n_fds, uint32_t nth)
 {
 	siginfo_t si = { 0 };
 
+	/* What cannot be put out of sight is not removed: it is the sweeper's.
+	 * Who runs for long enough has such a directory. */
+	if (strcmp(fault_name(), "renameat") == 0)
+		dv_home_sweep(try_path(&try_top, "run"));
 	if (count_fds() != n_fds || try_homes() != 0 ||
 	    waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
 		print_error("left after call %u, %s: %d fds, %d homes, child "
