@@ -45,6 +45,7 @@ struct dv_sandbox {
 	int watch_pid; /* pidfd of the keeper meanwhile; -1 */
 	struct dv_src watch_src, watch_pid_src;
 	struct dv_timer watch_end;
+	bool elsewhere; /* it lives, with another RUNDIR: as of the last dial */
 };
 
 /* As dv_sandbox_look(). @bare: though its documents make no sense. */

@@ -230,7 +230,8 @@ static void on_dialled(void *arg, int fd,
 	sb->dial = NULL;
 	if (fd < 0 && await_start(sb, fd))
 		return;
-	if (fd == -ENOENT && is_elsewhere(sb, &own))
+	sb->elsewhere = fd == -ENOENT && is_elsewhere(sb, &own);
+	if (sb->elsewhere)
 		err = &own;
 	finish(sb, fd, err);
 }

@@ -312,6 +312,10 @@ int dv_life_reply(struct dv_op *op, const struct dv_rpc_reply *reply,
 	if (err->code != DV_UNAVAILABLE || reply->r == -EPERM)
 		return reply->r;
 	life->lost = *err;
+	/* What would prove who it is lies elsewhere, too. */
+	life->unknown = life->sb->elsewhere;
 	return dv_life_await_end(
-		life, life->kind->kills ? DV_FORCED_MS : GONE_MS, err);
+		life,
+		life->kind->kills && !life->unknown ? DV_FORCED_MS : GONE_MS,
+		err);
 }
