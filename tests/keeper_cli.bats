@@ -643,20 +643,25 @@ refuses()
 }
 
 @test "a keeper that is stopped: stop says so, rm -f ends it" {
-	local keeper
+	local keeper other
 
 	up web
+	up old
 	keeper=$(keeper_of web)
-	kill -STOP "$keeper"
+	other=$(keeper_of old)
+	kill -STOP "$keeper" "$other"
+	"$top/davit" rm -f old >"$top/out" 2>&1 3>&- &
 	run --separate-stderr -1 davit stop -t 0 web
 	[[ ${stderr_lines[0]} == "davit: stop web: its keeper, process $keeper, did not answer within 10 s" ]] ||
 		fail "stderr: $stderr"
 	assert_equal "${stderr_lines[1]}" 'hint: davit rm -f web ends it'
-	run -0 davit rm -f web
-	assert_output ''
+	wait $!
+	assert_equal "$(cat "$top/out")" ''
 	run -0 davit ps -aq
-	assert_output ''
-	soon gone "$keeper"
+	assert_output "$(readlink "$top/run/names/web")"
+	soon gone "$other"
+	kill -CONT "$keeper"
+	davit rm -f web
 }
 
 @test "kill: the first process, or all" {

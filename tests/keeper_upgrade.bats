@@ -99,14 +99,6 @@ held() { [ "$(davit inspect up connections/direct/calls)" = 1 ]; }
 	davit rm -f up
 }
 
-@test "limits, time limits and the restart policy go on" {
-	davit run -d --name up --ttl 8s --restart always -- sleep 1000
-	davit upgrade up
-	run -124 timeout 100 "$top/davit" wait up
-	davit why up
-	davit rm up
-}
-
 # document KEY: of up, as anybody sees it.
 document()
 {
@@ -143,7 +135,10 @@ is() { [ "$(document "$1")" = "$2" ]; }
 	davit rm -f up
 }
 
-@test "health goes on: a check that runs is waited for, failures are counted" {
+@test "time limits, the restart policy and health go on" {
+	davit run -d --name late --ttl 8s --restart always -- sleep 1000
+	davit upgrade late
+	# A check that runs is waited for, and its failures are counted.
 	touch hold
 	davit run -d --name up -v "$PWD:/w" --health \
 		'echo on >/w/on; while [ -e /w/hold ]; do sleep 0.01; done; exit 1' \
@@ -159,6 +154,9 @@ is() { [ "$(document "$1")" = "$2" ]; }
 	run -0 davit inspect up processes
 	refute_output --partial 'exit'
 	davit rm -f up
+	run -124 timeout 100 "$top/davit" wait late
+	davit why late
+	davit rm late
 }
 
 @test "the idle time goes on" {

@@ -14,12 +14,8 @@ teardown() { davit_teardown; }
 # kills MODE ROUNDS OPTION... -- CMD...
 kills()
 {
-	local mode=$1 rounds=$2
-
-	shift 2
-	# It is the kernel's doing; the other build has all the rounds.
-	! sanitized || rounds=$((rounds / 3))
-	run "${as[@]}" "$top/killer" "$mode" "$rounds" "$top/davit" run -q "$@"
+	run "${as[@]}" "$top/killer" "$1" "$(rounds "$2")" "$top/davit" run -q \
+		"${@:3}"
 	[ "$status" != 77 ] || skip "$output"
 	assert_success
 }
