@@ -259,15 +259,21 @@ TEST(looking_while_it_changes_never_sees_it_dead)
 	enum { ROUNDS = 300 };
 	char id[DV_ID_LEN + 1];
 	struct dv_kept_dirs d;
-	int status;
+	int gate[2], status;
+	char byte;
 	pid_t pid;
 
 	try_open_dirs();
 	d = claimed(NULL, "web");
 	memcpy(id, d.home.id, sizeof(id));
 	write_state(&d, DV_STATE_RUNNING, true);
+	CHECK_EQ(dv_pipe(gate), 0);
 	pid = fork();
 	if (pid == 0) {
+		/* Its locks are ours alone once the other one lets go. */
+		dv_close(gate[1]);
+		if (dv_read(gate[0], &byte, 1) != 0)
+			_exit(2);
 		for (int i = 0; i < ROUNDS; i++) {
 			write_exit(&d, i & 0x7f);
 			dv_store_release(&d, false);
@@ -280,6 +286,7 @@ TEST(looking_while_it_changes_never_sees_it_dead)
 		_exit(0);
 	}
 	die(&d); /* the child has it */
+	dv_close(gate[1]);
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		enum dv_state s = state_of(id);
 
@@ -289,6 +296,7 @@ TEST(looking_while_it_changes_never_sees_it_dead)
 	CHECK_EQ(status, 0);
 	CHECK_EQ(state_of(id), DV_STATE_EXITED);
 	CHECK_EQ(count_events("dead"), 0);
+	dv_close(gate[0]);
 	try_close_dirs();
 }
 
