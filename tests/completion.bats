@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What the tab key does, in the shells themselves and against a live agent.
 load lib
+load agents
 
 setup()
 {
@@ -8,9 +9,7 @@ setup()
 	sock=$top/agent.sock
 	"$AGENT" --listen "$sock" >"$top/agent.log" 2>&1 3>&- &
 	agent=$!
-	# Whoever comes before the socket tries again after a second.
-	soon test -S "$sock"
-	davit diag "$sock" wait-ready -t 20s
+	agent_ready "$sock"
 	PATH=$top:$PATH
 }
 

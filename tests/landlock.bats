@@ -501,7 +501,7 @@ start_background()
 kills()
 {
 	cp "$LIBDAVIT/killer" "$top/killer"
-	run "${as[@]}" "$top/killer" "$1" "$(rounds "$2")" "$top/davit" run -q \
+	run "${as[@]}" "$top/killer" "$1" "$2" "$top/davit" run -q \
 		--best-effort "${@:3}"
 	[ "$status" != 77 ] || skip "$output"
 	assert_success

@@ -20,10 +20,6 @@ HELPERS=$SRC/tests/helpers
 # Is it the build with the sanitizers, where all takes several times as long?
 sanitized() { grep -q __asan_init "$DAVIT"; }
 
-# rounds N: of killing. What is left then is the kernel's doing: with the
-# sanitizers a third is enough.
-rounds() { if sanitized; then echo $(($1 / 3)); else echo "$1"; fi; }
-
 # Every exit status; with the sanitizers, where each takes ten times as long,
 # every fifteenth.
 statuses() { if sanitized; then seq 0 15 255; else seq 0 255; fi; }

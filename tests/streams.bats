@@ -144,16 +144,10 @@ lines()
 	[ "$(wc -l <"$1")" = "$2" ]
 }
 
-# The command, or a child of it: its words are in those of davit, too.
-shell_ended()
+# All that davit, process $1, started has ended, and davit knows.
+childless()
 {
-	! runs_here '(/bin/sh -c'
-}
-
-ends_by_term()
-{
-	kill "$1"
-	gone "$1"
+	[ -z "$(cat "/proc/$1/task/$1/children")" ]
 }
 
 @test "a relayed stdout that nobody reads does not stop stderr; TERM ends the wait" {
@@ -169,13 +163,13 @@ ends_by_term()
 	# Of the first 100,000 bytes the reader is given 64 KiB.
 	soon lines err 1001
 	# While the command runs TERM is the command's.
-	soon shell_ended
+	soon childless $keeper
 	# There are bytes that the reader has not taken; they are not thrown
 	# away unless somebody says so.
 	sleep 0.3
 	kill -0 $keeper || fail 'it did not wait for the reader'
-	# The first may come before davit knows that the command has ended.
-	soon ends_by_term $keeper
+	kill $keeper
+	soon gone $keeper || fail 'TERM does not end it'
 	wait $keeper || status=$?
 	assert_equal $status 6
 }

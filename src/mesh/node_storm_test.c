@@ -22,7 +22,7 @@
 #include "davit/loop.h"
 
 enum {
-	SEEDS = 200,
+	SEEDS = 400, /* what two seconds had */
 	SOAK_MS = 10 * 60 * 1000,
 	STEPS = 20000, /* of one seed; then all comes to rest and is checked */
 	PAIRS_AT_ONCE = 120,
