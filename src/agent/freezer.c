@@ -103,6 +103,7 @@ void dv_freezer_close(struct dv_agent *a)
 	while (dv_cgroup_remove(&a->cg) == -EBUSY && dv_now_ns() < until)
 		nanosleep(&ms, NULL);
 	dv_cgroup_release(&a->cg);
+	/* The note goes with the last one in it, and may have older ones. */
 	if (note_path(a, path, sizeof(path)) == 0)
 		sweep(a, path);
 }
